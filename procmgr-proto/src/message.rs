@@ -1,0 +1,273 @@
+//! The words both sides speak: requests, responses, and what a refusal is called.
+//!
+//! How they become bytes is not said here but in `codec`; how bytes travel, in `frame` and `stdio`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What a client may ask of the daemon.
+///
+/// Variants are only ever appended: the position of a variant is its number on the wire. The first four are frozen,
+/// so that a client of any version can find, list, reload and stop a daemon of any other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Request {
+    /// Asks whether the daemon answers; answered by [`Response::Done`]. Anyone may ask.
+    Ping,
+    /// Asks for the programs; answered by [`Response::Programs`]. Anyone may ask.
+    List,
+    /// Asks the daemon to end; answered by [`Response::Done`] as its last act. For root and the daemon's own user.
+    Stop,
+    /// Asks the daemon to read its configuration again; answered by [`Response::Reloaded`]. For root and the daemon's
+    /// own user.
+    Reload,
+    /// Asks for an action on a program and brings three descriptors: the standard input, output and error of the
+    /// script. For whom the configuration allows it.
+    Invoke(Invocation),
+}
+
+impl Request {
+    /// How many variants there are; a greater variant number on the wire is a request of a later version.
+    pub(crate) const VARIANTS: u32 = 5;
+
+    /// Returns how many descriptors this request brings along.
+    pub fn descriptors(&self) -> u8 {
+        match self {
+            Self::Ping | Self::List | Self::Stop | Self::Reload => 0,
+            Self::Invoke(_) => 3,
+        }
+    }
+}
+
+/// An action asked for on a program. The texts are the user's own and need not be UTF-8.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invocation {
+    /// The name of the program: what follows `prog-` in its section.
+    pub program: Vec<u8>,
+    /// The name of the action, such as `start`; see [`Action::from_name`].
+    pub action: Vec<u8>,
+    /// The arguments of the script; the first one is its `$0`.
+    pub arguments: Vec<Vec<u8>>,
+}
+
+/// An action that the daemon knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Starts the program.
+    Start,
+    /// Stops the program and starts it again.
+    Restart,
+    /// Has the program read its configuration again.
+    Reload,
+    /// Does what the script wishes.
+    Signal,
+    /// Stops the program.
+    Stop,
+    /// Tells whether the program runs.
+    Status,
+}
+
+impl Action {
+    /// Every action, in the order of the manual.
+    pub const ALL: [Self; 6] =
+        [Self::Start, Self::Restart, Self::Reload, Self::Signal, Self::Stop, Self::Status];
+
+    /// Returns the action of that name, if there is one.
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.name().as_bytes() == name)
+    }
+
+    /// Returns the name by which users and configuration files call this action.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Restart => "restart",
+            Self::Reload => "reload",
+            Self::Signal => "signal",
+            Self::Stop => "stop",
+            Self::Status => "status",
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// What the daemon answers. Each request is answered once.
+///
+/// Variants are only ever appended; the first one is the same in every version of the protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Response {
+    /// The request was not carried out and has changed nothing.
+    Refused(Refusal),
+    /// The request was carried out, and there is nothing to tell.
+    Done,
+    /// The script that the request ran, or the program that it ended, has come to its end.
+    Exited(ExitStatus),
+    /// The answer to a `status` that has no script: the client writes `running` or `not running` to its standard
+    /// output and exits with 0 or 1.
+    Status {
+        /// Whether the program has a process.
+        running: bool,
+    },
+    /// The programs, in the order of the configuration file.
+    Programs(Vec<ProgramEntry>),
+    /// The configuration was read and is in force.
+    Reloaded {
+        /// What the daemon has to remark about the file, a line each, ready to be shown.
+        remarks: Vec<Vec<u8>>,
+    },
+}
+
+impl Response {
+    /// How many variants there are; a greater variant number on the wire is a response of a later version.
+    pub(crate) const VARIANTS: u32 = 6;
+}
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The kind of the refusal, for machines.
+    pub code: Code,
+    /// The reason, for people: one line without a newline at its end, or, with [`Code::BadConf`], more. It may quote
+    /// what a user has chosen, so a client escapes control characters before it shows the text on a terminal.
+    pub text: Vec<u8>,
+}
+
+impl Refusal {
+    /// Creates a refusal.
+    pub fn new(code: Code, text: impl Into<Vec<u8>>) -> Self {
+        Self { code, text: text.into() }
+    }
+}
+
+/// The kind of a [`Refusal`]. On the wire it is its name, so that a client can show a kind that it does not know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<u8>", into = "Vec<u8>")]
+#[non_exhaustive]
+pub enum Code {
+    /// There is no such program.
+    NoProg,
+    /// There is no such action.
+    NoAction,
+    /// The peer may not perform this action.
+    BadAuth,
+    /// The peer may not command the daemon.
+    Eperm,
+    /// The state of the program does not allow the action: it is started already, or about to be.
+    Busy,
+    /// The program does not run.
+    NotRunning,
+    /// There is no script for the action, and no default action either.
+    NoCmd,
+    /// The frame is not a message of this protocol, or its descriptors are not as announced.
+    BadMsg,
+    /// The request is not one that this daemon knows.
+    BadCmd,
+    /// The script could not be run.
+    Spawn,
+    /// Another request has made this one pointless.
+    Cancelled,
+    /// The configuration cannot be used; the one before it stays in force.
+    BadConf,
+    /// The version of the frame is not one that this daemon speaks; the header of the answer names the highest one.
+    Version,
+    /// The peer has used up what it may use.
+    Limit,
+    /// The daemon ended before the request was done.
+    Shutdown,
+    /// A code of a later version.
+    Other(Vec<u8>),
+}
+
+impl Code {
+    /// Every code that this version knows, with its name.
+    const NAMES: [(Self, &'static str); 15] = [
+        (Self::NoProg, "NOPROG"),
+        (Self::NoAction, "NOACTION"),
+        (Self::BadAuth, "BADAUTH"),
+        (Self::Eperm, "EPERM"),
+        (Self::Busy, "BUSY"),
+        (Self::NotRunning, "NOTRUNNING"),
+        (Self::NoCmd, "NOCMD"),
+        (Self::BadMsg, "BADMSG"),
+        (Self::BadCmd, "BADCMD"),
+        (Self::Spawn, "SPAWN"),
+        (Self::Cancelled, "CANCELLED"),
+        (Self::BadConf, "BADCONF"),
+        (Self::Version, "VERSION"),
+        (Self::Limit, "LIMIT"),
+        (Self::Shutdown, "SHUTDOWN"),
+    ];
+
+    /// Returns the name, such as `NOPROG`.
+    pub fn name(&self) -> &[u8] {
+        if let Self::Other(name) = self {
+            return name;
+        }
+        Self::NAMES.iter().find(|(code, _)| code == self).map_or(b"", |(_, name)| name.as_bytes())
+    }
+}
+
+impl From<Vec<u8>> for Code {
+    fn from(name: Vec<u8>) -> Self {
+        let known = Self::NAMES.into_iter().find(|(_, known)| known.as_bytes() == name);
+        known.map_or(Self::Other(name), |(code, _)| code)
+    }
+}
+
+impl From<Code> for Vec<u8> {
+    fn from(code: Code) -> Self {
+        code.name().to_vec()
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.name().escape_ascii())
+    }
+}
+
+/// How a process came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum ExitStatus {
+    /// It exited with this status.
+    Code(u8),
+    /// A signal of this number killed it.
+    Signal(u8),
+}
+
+impl ExitStatus {
+    /// Returns what a shell would have in `$?`: the status, or 128 and the number of the signal.
+    pub fn shell_code(self) -> u8 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => signal.saturating_add(128),
+        }
+    }
+}
+
+impl fmt::Display for ExitStatus {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(formatter, "exit status {code}"),
+            Self::Signal(signal) => write!(formatter, "signal {signal}"),
+        }
+    }
+}
+
+/// A program in [`Response::Programs`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramEntry {
+    /// The name of the program.
+    pub name: Vec<u8>,
+    /// What it is in: `running` or `dead`, then any of `lingering`, `stopping`, `restarting` and words of later
+    /// versions.
+    pub tokens: Vec<Vec<u8>>,
+}

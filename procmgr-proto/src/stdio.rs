@@ -1,0 +1,149 @@
+//! Descriptors: the three that a script is given, and how descriptors travel with a frame.
+//!
+//! Of messages it knows nothing: a frame is bytes here. Nothing else sends or receives a descriptor.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags};
+use sendfd::SendWithFd;
+
+use crate::frame::MAX_DESCRIPTORS;
+
+/// The standard input, output and error of a script, owned.
+#[derive(Debug)]
+pub struct Stdio {
+    /// What the script reads.
+    pub stdin: OwnedFd,
+    /// What the script writes.
+    pub stdout: OwnedFd,
+    /// Where the script complains.
+    pub stderr: OwnedFd,
+}
+
+impl Stdio {
+    /// Takes the descriptors that came with a frame, in the order in which they came.
+    ///
+    /// # Errors
+    /// Gives them back if they are not three.
+    pub fn from_descriptors(descriptors: Vec<OwnedFd>) -> Result<Self, Vec<OwnedFd>> {
+        let [stdin, stdout, stderr] = <[OwnedFd; 3]>::try_from(descriptors)?;
+        Ok(Self { stdin, stdout, stderr })
+    }
+}
+
+/// A standard input, output and error to be lent to a script: sending them gives the daemon duplicates.
+#[derive(Clone, Copy, Debug)]
+pub struct StdioRef<'a> {
+    /// What the script shall read.
+    pub stdin: BorrowedFd<'a>,
+    /// What the script shall write.
+    pub stdout: BorrowedFd<'a>,
+    /// Where the script shall complain.
+    pub stderr: BorrowedFd<'a>,
+}
+
+impl StdioRef<'static> {
+    /// Returns the process's own three.
+    ///
+    /// A program whose `main` is Rust's has them even if it was started without: the runtime opens the null device in
+    /// place of each that is closed. Any other program owes that to the daemon; sending a closed one fails.
+    pub fn of_process() -> Self {
+        Self {
+            stdin: rustix::stdio::stdin(),
+            stdout: rustix::stdio::stdout(),
+            stderr: rustix::stdio::stderr(),
+        }
+    }
+}
+
+impl<'a> StdioRef<'a> {
+    /// Returns the three in the order in which they travel.
+    pub fn descriptors(self) -> [BorrowedFd<'a>; 3] {
+        [self.stdin, self.stdout, self.stderr]
+    }
+}
+
+/// Sends a frame whose first byte carries the descriptors, and waits until the kernel has taken all of it.
+///
+/// The stream has to be a blocking one: after an error nobody knows how much of the frame is under way. A peer that is
+/// gone is an error, not a signal, with one exception: the message that carries descriptors can raise SIGPIPE. Rust
+/// programs ignore that signal unless they were told otherwise; whoever has told theirs ignores it around this call.
+///
+/// # Errors
+/// What the kernel says; besides, descriptors without a byte to ride on and more than [`MAX_DESCRIPTORS`] are refused
+/// as [`io::ErrorKind::InvalidInput`] before anything is sent.
+pub fn send(stream: &UnixStream, frame: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut rest = frame;
+    if !descriptors.is_empty() {
+        rest = &frame[send_head(stream, frame, descriptors)?..];
+    }
+    while !rest.is_empty() {
+        let sent = rustix::io::retry_on_intr(|| rustix::net::send(stream, rest, SendFlags::NOSIGNAL))?;
+        rest = &rest[sent..];
+    }
+    Ok(())
+}
+
+/// Receives bytes into the buffer, and every descriptor that comes with them.
+///
+/// The kernel hands out the descriptors of a frame together with its first byte, and one call may return the end of
+/// one frame with the beginning of the next. A receiver therefore asks for no more than what is left of the header or
+/// body that it is reading; otherwise the descriptors of the next frame mix with those of this one.
+///
+/// It waits for bytes exactly if the socket does. Received descriptors are close-on-exec from the beginning. They are
+/// never to be made non-blocking: that would also change them for the peer, which shares the open file.
+///
+/// # Errors
+/// What the kernel says, [`io::ErrorKind::WouldBlock`] and [`io::ErrorKind::Interrupted`] included; no descriptor has
+/// been received then.
+pub fn receive(stream: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
+    debug_assert!(!buffer.is_empty(), "nothing read would look like the end");
+    // There is room for as many descriptors as one message can carry, so that none is ever cut off for lack of it.
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let buffer = &mut [io::IoSliceMut::new(buffer)];
+    let message = rustix::net::recvmsg(stream, buffer, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let mut descriptors = Vec::new();
+    for part in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = part {
+            descriptors.extend(rights);
+        }
+    }
+    let truncated = message.flags.contains(ReturnFlags::CTRUNC);
+    Ok(Received { bytes: message.bytes, descriptors, truncated })
+}
+
+/// What one call of [`receive`] has brought.
+#[derive(Debug)]
+pub struct Received {
+    /// How many bytes now stand in the buffer; 0 is the end of the stream.
+    pub bytes: usize,
+    /// The descriptors that came with them.
+    pub descriptors: Vec<OwnedFd>,
+    /// Whether descriptors are missing, because this process may not open any more.
+    pub truncated: bool,
+}
+
+/// Sends the beginning of the frame with the descriptors on its first byte, and returns how much of it was sent.
+fn send_head(stream: &UnixStream, frame: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    if frame.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "descriptors need a byte to ride on"));
+    }
+    if descriptors.len() > MAX_DESCRIPTORS {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many descriptors for one frame"));
+    }
+    let numbers: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+    loop {
+        match stream.send_with_fd(frame, &numbers) {
+            // Interrupted means that nothing was sent; what is sent in part returns its length.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            sent => return sent,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! Frames with descriptors over a socket pair.
+//!
+//! What happens when a process can open no more has a process of its own: `tests/no_slots_left.rs`.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::thread;
+
+use rustix::io::FdFlags;
+
+use super::{Received, Stdio, StdioRef, receive, send};
+use crate::frame::MAX_DESCRIPTORS;
+
+fn pair() -> (UnixStream, UnixStream) {
+    UnixStream::pair().unwrap()
+}
+
+fn null() -> OwnedFd {
+    File::open("/dev/null").unwrap().into()
+}
+
+fn receive_up_to(stream: &UnixStream, length: usize) -> (Vec<u8>, Received) {
+    let mut buffer = vec![0; length];
+    let received = receive(stream.as_fd(), &mut buffer).unwrap();
+    buffer.truncate(received.bytes);
+    (buffer, received)
+}
+
+#[test]
+fn a_descriptor_arrives_and_works() {
+    let (ours, theirs) = pair();
+    let (mut reader, writer) = io::pipe().unwrap();
+    send(&ours, b"frame", &[writer.as_fd()]).unwrap();
+    drop(writer);
+
+    let (bytes, mut received) = receive_up_to(&theirs, 5);
+
+    assert_eq!(bytes, b"frame");
+    assert_eq!(received.descriptors.len(), 1);
+    assert!(!received.truncated);
+    let mut writer = File::from(received.descriptors.remove(0));
+    writer.write_all(b"hello").unwrap();
+    drop(writer);
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "hello");
+}
+
+#[test]
+fn three_descriptors_are_a_stdio_in_the_order_in_which_they_were_sent() {
+    let (ours, theirs) = pair();
+    let files = [tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap()];
+    let [stdin, stdout, stderr] = files.each_ref().map(AsFd::as_fd);
+    send(&ours, b"f", &StdioRef { stdin, stdout, stderr }.descriptors()).unwrap();
+
+    let received = Stdio::from_descriptors(receive_up_to(&theirs, 1).1.descriptors).unwrap();
+
+    let inode = |fd: BorrowedFd<'_>| rustix::fs::fstat(fd).unwrap().st_ino;
+    let received = [received.stdin.as_fd(), received.stdout.as_fd(), received.stderr.as_fd()];
+    assert_eq!(received.map(inode), [stdin, stdout, stderr].map(inode));
+}
+
+#[test]
+fn any_other_number_of_descriptors_is_given_back() {
+    for count in [0, 1, 2, 4] {
+        let descriptors = (0..count).map(|_| null()).collect();
+        assert_eq!(Stdio::from_descriptors(descriptors).unwrap_err().len(), count);
+    }
+}
+
+#[test]
+fn as_many_descriptors_as_the_kernel_allows_arrive_at_once() {
+    let (ours, theirs) = pair();
+    let null = null();
+    send(&ours, b"frame", &[null.as_fd(); MAX_DESCRIPTORS]).unwrap();
+
+    let (_, received) = receive_up_to(&theirs, 5);
+
+    assert_eq!(received.descriptors.len(), MAX_DESCRIPTORS);
+    assert!(!received.truncated);
+}
+
+#[test]
+fn received_descriptors_are_close_on_exec() {
+    let (ours, theirs) = pair();
+    let null = null();
+    send(&ours, b"f", &[null.as_fd(); 3]).unwrap();
+
+    for descriptor in receive_up_to(&theirs, 1).1.descriptors {
+        assert!(rustix::io::fcntl_getfd(&descriptor).unwrap().contains(FdFlags::CLOEXEC));
+    }
+}
+
+#[test]
+fn descriptors_come_with_the_first_byte_of_a_frame() {
+    let (ours, theirs) = pair();
+    let null = null();
+    send(&ours, b"frame", &[null.as_fd()]).unwrap();
+
+    assert_eq!(receive_up_to(&theirs, 1).1.descriptors.len(), 1);
+    assert_eq!(receive_up_to(&theirs, 4).1.descriptors.len(), 0);
+}
+
+#[test]
+fn a_receiver_that_keeps_to_the_frame_gets_no_descriptors_of_the_next() {
+    let (ours, theirs) = pair();
+    let null = null();
+    send(&ours, b"one", &[]).unwrap();
+    send(&ours, b"two", &[null.as_fd()]).unwrap();
+
+    assert_eq!(receive_up_to(&theirs, 3).1.descriptors.len(), 0);
+    assert_eq!(receive_up_to(&theirs, 3).1.descriptors.len(), 1);
+}
+
+#[test]
+fn a_receiver_that_asks_for_more_gets_the_descriptors_of_the_next_frame() {
+    let (ours, theirs) = pair();
+    let null = null();
+    send(&ours, b"one", &[]).unwrap();
+    send(&ours, b"two", &[null.as_fd()]).unwrap();
+
+    // Not what anybody wants: it is why the rule in the documentation of `receive` exists.
+    let (bytes, received) = receive_up_to(&theirs, 100);
+    assert_eq!((bytes.as_slice(), received.descriptors.len()), (b"onetwo".as_slice(), 1));
+}
+
+#[test]
+fn a_frame_larger_than_the_socket_holds_arrives_whole() {
+    let (ours, theirs) = pair();
+    let frame: Vec<u8> = (0..4_000_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+    let expected = frame.clone();
+    let sender = thread::spawn(move || send(&ours, &frame, &[null().as_fd()]));
+
+    let (mut bytes, first) = receive_up_to(&theirs, 16);
+    (&theirs).read_to_end(&mut bytes).unwrap();
+
+    sender.join().unwrap().unwrap();
+    assert_eq!(first.descriptors.len(), 1);
+    assert!(bytes == expected, "the frame was altered");
+}
+
+#[test]
+fn nothing_to_receive_is_told_where_the_socket_does_not_wait() {
+    let (_ours, theirs) = pair();
+    theirs.set_nonblocking(true).unwrap();
+    let error = receive(theirs.as_fd(), &mut [0; 16]).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+}
+
+#[test]
+fn a_closed_peer_is_the_end_for_the_receiver() {
+    let (ours, theirs) = pair();
+    drop(ours);
+    assert_eq!(receive_up_to(&theirs, 16).1.bytes, 0);
+}
+
+#[test]
+fn a_closed_peer_is_an_error_for_the_sender() {
+    let (ours, theirs) = pair();
+    drop(theirs);
+    let null = null();
+    for descriptors in [[].as_slice(), &[null.as_fd()]] {
+        let error = send(&ours, b"frame", descriptors).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    }
+}
+
+#[test]
+fn descriptors_without_a_byte_or_beyond_the_limit_are_refused_before_anything_is_sent() {
+    let (ours, theirs) = pair();
+    let null = null();
+    for (frame, count) in [(b"".as_slice(), 1), (b"f", MAX_DESCRIPTORS + 1)] {
+        let error = send(&ours, frame, &vec![null.as_fd(); count]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
+    drop(ours);
+    assert_eq!(receive_up_to(&theirs, 16).1.bytes, 0);
+}
