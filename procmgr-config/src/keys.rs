@@ -1,0 +1,192 @@
+//! Which keys there are, and which of a section's entries counts for each.
+//!
+//! What a value means is not known here.
+
+use procmgr_proto::message::Action;
+
+use crate::check;
+use crate::diagnostic::Collector;
+use crate::syntax::Entry;
+
+/// What each program's section may say; the last entry of a key counts.
+#[derive(Default)]
+pub(crate) struct ProgramKeys<'a> {
+    pub(crate) allow_uid: Option<&'a Entry<'a>>,
+    pub(crate) allow_gid: Option<&'a Entry<'a>>,
+    pub(crate) default_suid: Option<&'a Entry<'a>>,
+    pub(crate) default_sgid: Option<&'a Entry<'a>>,
+    pub(crate) restart_delay: Option<&'a Entry<'a>>,
+    pub(crate) autostart: Option<&'a Entry<'a>>,
+    pub(crate) cwd: Option<&'a Entry<'a>>,
+    actions: [ActionKeys<'a>; Action::ALL.len()],
+}
+
+/// What a program's section may say of one action.
+#[derive(Default)]
+pub(crate) struct ActionKeys<'a> {
+    pub(crate) cmd: Option<&'a Entry<'a>>,
+    pub(crate) uid: Option<&'a Entry<'a>>,
+    pub(crate) gid: Option<&'a Entry<'a>>,
+    pub(crate) suid: Option<&'a Entry<'a>>,
+    pub(crate) sgid: Option<&'a Entry<'a>>,
+}
+
+/// What the file may say ahead of the first section; the last entry of a key counts.
+#[derive(Default)]
+pub(crate) struct GlobalKeys<'a> {
+    pub(crate) socket_path: Option<&'a Entry<'a>>,
+    pub(crate) allow_uid: Option<&'a Entry<'a>>,
+    pub(crate) allow_gid: Option<&'a Entry<'a>>,
+    pub(crate) default_suid: Option<&'a Entry<'a>>,
+    pub(crate) default_sgid: Option<&'a Entry<'a>>,
+    pub(crate) do_autostart: Option<&'a Entry<'a>>,
+}
+
+impl<'a> ProgramKeys<'a> {
+    /// Sorts the entries of a section, and warns about those that count for nothing.
+    pub(crate) fn sort(entries: &'a [Entry<'a>], findings: &mut Collector) -> Self {
+        sort(entries, Self::slot, check::unknown_program_key, findings)
+    }
+
+    /// Returns what the section says of an action.
+    pub(crate) fn action(&self, action: Action) -> &ActionKeys<'a> {
+        &self.actions[action as usize]
+    }
+
+    fn slot(&mut self, key: &[u8]) -> Option<&mut Slot<'a>> {
+        match key {
+            b"allow-uid" => Some(&mut self.allow_uid),
+            b"allow-gid" => Some(&mut self.allow_gid),
+            b"default-suid" => Some(&mut self.default_suid),
+            b"default-sgid" => Some(&mut self.default_sgid),
+            b"restart-delay" => Some(&mut self.restart_delay),
+            b"autostart" => Some(&mut self.autostart),
+            b"cwd" => Some(&mut self.cwd),
+            _ => {
+                let hyphen = key.iter().position(|byte| *byte == b'-')?;
+                let action = Action::from_name(&key[hyphen + 1..])?;
+                self.actions[action as usize].slot(&key[..hyphen])
+            }
+        }
+    }
+}
+
+impl<'a> ActionKeys<'a> {
+    fn slot(&mut self, kind: &[u8]) -> Option<&mut Slot<'a>> {
+        match kind {
+            b"cmd" => Some(&mut self.cmd),
+            b"uid" => Some(&mut self.uid),
+            b"gid" => Some(&mut self.gid),
+            b"suid" => Some(&mut self.suid),
+            b"sgid" => Some(&mut self.sgid),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> GlobalKeys<'a> {
+    /// Sorts the entries ahead of the first section, and warns about those that count for nothing.
+    pub(crate) fn sort(entries: &'a [Entry<'a>], findings: &mut Collector) -> Self {
+        sort(entries, Self::slot, check::unknown_global_key, findings)
+    }
+
+    fn slot(&mut self, key: &[u8]) -> Option<&mut Slot<'a>> {
+        match key {
+            SOCKET_PATH => Some(&mut self.socket_path),
+            b"allow-uid" => Some(&mut self.allow_uid),
+            b"allow-gid" => Some(&mut self.allow_gid),
+            b"default-suid" => Some(&mut self.default_suid),
+            b"default-sgid" => Some(&mut self.default_sgid),
+            b"do-autostart" => Some(&mut self.do_autostart),
+            _ => None,
+        }
+    }
+}
+
+type Slot<'a> = Option<&'a Entry<'a>>;
+
+/// Puts each entry into the slot of its key.
+fn sort<'a, K: Default>(
+    entries: &'a [Entry<'a>],
+    slot: for<'k> fn(&'k mut K, &[u8]) -> Option<&'k mut Slot<'a>>,
+    unknown: fn(&Entry<'_>, &mut Collector),
+    findings: &mut Collector,
+) -> K {
+    let mut keys = K::default();
+    // Backwards, so that the entry that counts is met before those that it shadows.
+    for entry in entries.iter().rev() {
+        match slot(&mut keys, entry.key.bytes) {
+            None => unknown(entry, findings),
+            Some(Some(counting)) => check::shadowed_key(entry, counting, findings),
+            Some(empty @ None) => *empty = Some(entry),
+        }
+    }
+    keys
+}
+
+/// Returns every key that a program's section may hold.
+pub(crate) fn program_keys() -> impl Iterator<Item = String> {
+    let of_actions = ["cmd", "uid", "gid", "suid", "sgid"];
+    let per_action = move |action| of_actions.map(|kind| format!("{kind}-{action}"));
+    OF_PROGRAMS.into_iter().map(str::to_owned).chain(Action::ALL.into_iter().flat_map(per_action))
+}
+
+/// Returns every key that may stand ahead of the first section.
+pub(crate) fn global_keys() -> impl Iterator<Item = String> {
+    OF_THE_FILE.into_iter().map(str::to_owned)
+}
+
+/// Returns whether a program's section may hold the key.
+pub(crate) fn is_program_key(key: &[u8]) -> bool {
+    ProgramKeys::default().slot(key).is_some()
+}
+
+/// Returns whether the key may stand ahead of the first section.
+pub(crate) fn is_global_key(key: &[u8]) -> bool {
+    GlobalKeys::default().slot(key).is_some()
+}
+
+/// The key of the socket's path, the only one that a client asks for.
+pub(crate) const SOCKET_PATH: &[u8] = b"socket-path";
+
+const OF_PROGRAMS: [&str; 7] =
+    ["allow-uid", "allow-gid", "default-suid", "default-sgid", "restart-delay", "autostart", "cwd"];
+
+const OF_THE_FILE: [&str; 6] =
+    ["socket-path", "allow-uid", "allow-gid", "default-suid", "default-sgid", "do-autostart"];
+
+#[cfg(test)]
+mod tests {
+    use crate::keys::{global_keys, is_global_key, is_program_key, program_keys};
+
+    #[test]
+    fn every_key_that_a_hint_may_name_is_understood() {
+        assert_eq!(program_keys().count(), 37);
+        for key in program_keys() {
+            assert!(is_program_key(key.as_bytes()), "{key}");
+        }
+        for key in global_keys() {
+            assert!(is_global_key(key.as_bytes()), "{key}");
+        }
+    }
+
+    #[test]
+    fn keys_are_taken_to_the_letter() {
+        for key in [
+            "",
+            "-",
+            "cmd",
+            "cmd-",
+            "-start",
+            "Cmd-start",
+            "cmd-Start",
+            "cmd-start-",
+            "cmd--start",
+            "cmd_start",
+        ] {
+            assert!(!is_program_key(key.as_bytes()), "{key}");
+        }
+        assert!(!is_program_key(b"socket-path"));
+        assert!(!is_global_key(b"cmd-start"));
+    }
+}

@@ -1,0 +1,136 @@
+//! What the configuration file of procmgr says, in types that cannot be wrong.
+//!
+//! Reading it and judging it happens in the rooms below; what is done with it is none of this crate's business.
+
+mod accounts;
+mod check;
+pub mod diagnostic;
+mod document;
+mod keys;
+pub mod load;
+mod resolve;
+mod syntax;
+mod value;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use procmgr_proto::message::Action;
+
+/// All that a configuration file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where the daemon listens. As it stands in the file, so it may be relative; the default if the file names none.
+    pub socket_path: PathBuf,
+    /// The group of programs that the daemon starts when it starts (`do-autostart`); `None` starts none.
+    pub autostart: Option<Group>,
+    /// The programs, in the order of the file. No two have the same name.
+    pub programs: Vec<Arc<Definition>>,
+}
+
+/// What a `[prog-NAME]` section says, with the defaults of the global keys filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Definition {
+    /// What follows `prog-`.
+    pub name: ProgramName,
+    /// How long after its death the program is started again; `None` leaves it dead. Never zero.
+    pub restart_delay: Option<Duration>,
+    /// The group in which the daemon starts it on its own.
+    pub autostart: Option<Group>,
+    /// The working directory of its scripts; `None` is the daemon's.
+    pub cwd: Option<PathBuf>,
+    rules: [Rule; Action::ALL.len()],
+}
+
+impl Definition {
+    /// Creates the definition of a program that has `rule(action)` for each action and nothing else.
+    pub fn new(name: ProgramName, rule: impl FnMut(Action) -> Rule) -> Self {
+        Self { name, restart_delay: None, autostart: None, cwd: None, rules: Action::ALL.map(rule) }
+    }
+
+    /// Returns what the section says of an action.
+    pub fn rule(&self, action: Action) -> &Rule {
+        &self.rules[action as usize]
+    }
+}
+
+/// What a section says of one action.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// The shell text, without NUL; `None` asks for the default action. An empty text is a script, too.
+    pub script: Option<Vec<u8>>,
+    /// Who, beside root, may ask for the action.
+    pub allowed: Allowed,
+    /// As whom the script runs.
+    pub identity: Identity,
+}
+
+/// Who, beside root, may ask for an action: peers with this user *or* this group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allowed {
+    /// The user, if any.
+    pub uid: Option<Uid>,
+    /// The group, if any.
+    pub gid: Option<Gid>,
+}
+
+/// As whom a script runs. What is `None` stays as the daemon has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The user (`suid`).
+    pub uid: Option<Uid>,
+    /// The group (`sgid`); where the file names a user but no group, the primary group of that user, if it has one.
+    pub gid: Option<Gid>,
+    /// The supplementary groups: those of the user, none if the system knows no such user. `None` without a user.
+    pub groups: Option<Arc<[Gid]>>,
+}
+
+/// A user id. Never 4294967295, which the kernel takes for "none".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uid(pub u32);
+
+/// A group id. Never 4294967295, which the kernel takes for "none".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Gid(pub u32);
+
+/// The number of a group of programs that start together. Never 0, which stands for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group(pub u32);
+
+/// The name of a program: any bytes but NUL and LF. Clones share the bytes.
+///
+/// Shown with everything but printable ASCII escaped, so that no name can harm a terminal or a log.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProgramName(Arc<[u8]>);
+
+impl ProgramName {
+    /// Creates a name from its bytes.
+    pub fn new(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+
+    /// Returns the bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::borrow::Borrow<[u8]> for ProgramName {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ProgramName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.0.escape_ascii())
+    }
+}
+
+impl fmt::Debug for ProgramName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "\"{self}\"")
+    }
+}

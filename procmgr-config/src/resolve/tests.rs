@@ -1,0 +1,494 @@
+//! What whole files mean, what is found in them, and that no file is misunderstood.
+//!
+//! Users come from a made-up account database, so that the tests say the same on every system.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use procmgr_proto::message::Action;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
+
+use crate::accounts::{Account, Accounts};
+use crate::diagnostic::{Collector, Findings, Severity};
+use crate::document::Document;
+use crate::resolve::{identity, resolve};
+use crate::{Allowed, Config, Definition, Gid, Group, Identity, ProgramName, Rule, Uid};
+
+/// Knows user 7, whose primary group is 70; not user 8; and fails to tell about user 9.
+fn account(uid: Uid) -> Result<Account, Errno> {
+    match uid {
+        Uid(7) => Ok(Account { uid, gid: Some(Gid(70)), groups: [Gid(70), Gid(71)].into() }),
+        Uid(9) => Err(Errno::EIO),
+        _ => Ok(Account { uid, gid: None, groups: [].into() }),
+    }
+}
+
+fn read(text: &[u8]) -> (Config, Findings) {
+    let mut collector = Collector::default();
+    let document = Document::read(text, &mut collector);
+    let config = resolve(&document, Path::new("/default"), &mut Accounts::new(account), &mut collector);
+    (config, collector.finish(Path::new("f")))
+}
+
+fn config(text: &str) -> Config {
+    let (config, findings) = read(text.as_bytes());
+    assert!(!findings.has_errors(), "{findings:?}");
+    config
+}
+
+fn program(text: &str) -> Arc<Definition> {
+    config(text).programs.pop().unwrap()
+}
+
+fn findings(text: &str) -> Vec<String> {
+    read(text.as_bytes()).1.lines().collect()
+}
+
+#[test]
+fn an_empty_file_is_a_configuration_without_programs() {
+    let empty = Config { socket_path: "/default".into(), autostart: Some(Group(1)), programs: vec![] };
+
+    assert_eq!(config(""), empty);
+    assert_eq!(findings(""), [] as [&str; 0]);
+}
+
+#[test]
+fn the_example_of_the_manual_means_what_the_manual_says() {
+    let config = config(
+        "socket-path = /var/local/procmgr-local\n# a comment\nallow-gid = 99\n\n[prog-game-server]\n\
+         allow-uid = 1000\ncmd-start = exec /home/johndoe/bin/game.server\ncmd-reload = kill -HUP $PID\n",
+    );
+
+    let scripts = |action| match action {
+        Action::Start => Some(b"exec /home/johndoe/bin/game.server".to_vec()),
+        Action::Reload => Some(b"kill -HUP $PID".to_vec()),
+        Action::Restart | Action::Signal | Action::Stop | Action::Status => None,
+    };
+    let allowed = Allowed { uid: Some(Uid(1000)), gid: Some(Gid(99)) };
+    let definition = Definition::new(ProgramName::new(b"game-server"), |action| Rule {
+        script: scripts(action),
+        allowed,
+        identity: Identity::default(),
+    });
+    assert_eq!(config.socket_path, PathBuf::from("/var/local/procmgr-local"));
+    assert_eq!(config.programs, [Arc::new(definition)]);
+}
+
+#[test]
+fn the_keys_of_a_program_are_its_own() {
+    let config = config(
+        "do-autostart = 3\n[prog-a]\ncmd-start=x\nrestart-delay = 5\nautostart = yes\ncwd = /srv\n\
+         [prog-b]\ncmd-start =\n",
+    );
+
+    let [a, b] = &config.programs[..] else { panic!("two programs") };
+    assert_eq!(config.autostart, Some(Group(3)));
+    assert_eq!(
+        (a.restart_delay, a.autostart, a.cwd.clone()),
+        (Some(Duration::from_secs(5)), Some(Group(1)), Some("/srv".into()))
+    );
+    assert_eq!((b.restart_delay, b.autostart, b.cwd.clone()), (None, None, None));
+    // An empty text is a script still: a start that does nothing is not a start that is not possible.
+    assert_eq!(b.rule(Action::Start).script.as_deref(), Some(&b""[..]));
+}
+
+#[test]
+fn autostart_may_be_switched_off_for_all() {
+    assert_eq!(config("do-autostart = no").autostart, None);
+    assert_eq!(config("do-autostart = 0").autostart, None);
+}
+
+#[test]
+fn the_more_particular_level_says_who_is_allowed() {
+    let cases = [
+        ("", "", "", None),
+        ("1", "", "", Some(1)),
+        ("1", "2", "", Some(2)),
+        ("1", "2", "3", Some(3)),
+        ("1", "", "3", Some(3)),
+        ("1", "none", "", None),
+        ("1", "-1", "", None),
+        ("1", "2", "none", None),
+        ("none", "none", "3", Some(3)),
+        ("none", "2", "", Some(2)),
+    ];
+    for (global, section, action, expected) in cases {
+        let line = |key: &str, value: &str| match value {
+            "" => String::new(),
+            _ => format!("{key} = {value}\n"),
+        };
+        // The order of the levels in a section must not matter, so the most particular one comes first.
+        let text = |id: &str| {
+            line(&format!("allow-{id}"), global)
+                + "[prog-a]\ncmd-stop=\n"
+                + &line(&format!("{id}-stop"), action)
+                + &line(&format!("allow-{id}"), section)
+        };
+        let with_uid = program(&text("uid"));
+        let with_group = program(&text("gid"));
+
+        let case = (global, section, action);
+        assert_eq!(
+            with_uid.rule(Action::Stop).allowed,
+            Allowed { uid: expected.map(Uid), gid: None },
+            "{case:?}"
+        );
+        assert_eq!(
+            with_group.rule(Action::Stop).allowed,
+            Allowed { uid: None, gid: expected.map(Gid) },
+            "{case:?}"
+        );
+        let of_section = if section.is_empty() { global } else { section }.parse().ok();
+        assert_eq!(with_uid.rule(Action::Start).allowed.uid, of_section.map(Uid), "{case:?}");
+    }
+}
+
+#[test]
+fn the_more_particular_level_says_as_whom_a_script_runs() {
+    let user = |uid| Identity { uid: Some(Uid(uid)), gid: None, groups: Some([].into()) };
+    let group = |gid| Identity { gid: Some(Gid(gid)), ..Identity::default() };
+    let cases = [
+        ("[prog-a]\n", Identity::default()),
+        ("default-suid=1\n[prog-a]\n", user(1)),
+        ("default-suid=1\n[prog-a]\ndefault-suid=2\n", user(2)),
+        ("default-suid=1\n[prog-a]\nsuid-stop=3\ndefault-suid=2\n", user(3)),
+        ("default-suid=1\n[prog-a]\nsuid-start=3\ndefault-suid=none\n", Identity::default()),
+        ("default-suid=1\n[prog-a]\ndefault-suid=2\nsuid-stop=-1\n", Identity::default()),
+        ("default-sgid=1\n[prog-a]\n", group(1)),
+        ("default-sgid=1\n[prog-a]\ndefault-sgid=2\n", group(2)),
+        ("default-sgid=1\n[prog-a]\nsgid-stop=3\ndefault-sgid=2\n", group(3)),
+        ("default-sgid=1\n[prog-a]\nsgid-stop=none\n", Identity::default()),
+        ("default-suid=1\n[prog-a]\nsgid-stop=2\n", Identity { gid: Some(Gid(2)), ..user(1) }),
+    ];
+    for (text, identity) in cases {
+        assert_eq!(program(&format!("{text}cmd-stop=\n")).rule(Action::Stop).identity, identity, "{text}");
+    }
+}
+
+#[test]
+fn a_user_brings_its_groups_along() {
+    let groups: Option<Arc<[Gid]>> = Some([Gid(70), Gid(71)].into());
+    let cases = [
+        ("suid-stop=7", Some(Gid(70)), groups.clone()),
+        ("suid-stop=7\nsgid-stop=5", Some(Gid(5)), groups.clone()),
+        ("suid-stop=7\nsgid-stop=none", Some(Gid(70)), groups),
+        ("suid-stop=8", None, Some([].into())),
+        ("suid-stop=8\nsgid-stop=5", Some(Gid(5)), Some([].into())),
+        ("suid-stop=none\nsgid-stop=5", Some(Gid(5)), None),
+    ];
+    for (text, gid, groups) in cases {
+        let definition = program(&format!("[prog-a]\ncmd-stop=\n{text}\n"));
+        let identity = &definition.rule(Action::Stop).identity;
+        assert_eq!((identity.gid, identity.groups.clone()), (gid, groups), "{text}");
+    }
+}
+
+#[test]
+fn a_user_that_cannot_be_looked_up_is_an_error() {
+    assert_eq!(findings("default-suid = 9\n"), ["f:1:16: error: cannot look up user 9: I/O error"]);
+}
+
+#[test]
+fn of_same_named_keys_and_sections_the_last_counts() {
+    let config = config("[prog-a]\ncmd-stop=1\n[prog-b]\ncmd-stop=2\ncmd-stop=3\n[prog-a]\ncmd-start=4\n");
+
+    let names: Vec<_> = config.programs.iter().map(|program| program.name.to_string()).collect();
+    assert_eq!(names, ["b", "a"]);
+    assert_eq!(config.programs[0].rule(Action::Stop).script.as_deref(), Some(&b"3"[..]));
+    assert_eq!(config.programs[1].rule(Action::Stop).script, None);
+}
+
+#[test]
+fn each_unusable_value_is_told_with_its_place_and_what_was_expected() {
+    let uid = "a user id from 0 to 4294967294, or none";
+    let gid = "a group id from 0 to 4294967294, or none";
+    let delay = "a number of seconds from -2147483648 to 2147483647, or none";
+    let group = "yes, no, or a number from 0 to 4294967295";
+    let cases = [
+        ("allow-uid = 12a", format!("f:1:13: error: invalid allow-uid \"12a\": expected {uid}")),
+        ("allow-uid =", format!("f:1:12: error: invalid allow-uid \"\": expected {uid}")),
+        ("  allow-gid=\t+5", format!("f:1:14: error: invalid allow-gid \"+5\": expected {gid}")),
+        ("default-suid = -2", format!("f:1:16: error: invalid default-suid \"-2\": expected {uid}")),
+        ("default-sgid = 0x10", format!("f:1:16: error: invalid default-sgid \"0x10\": expected {gid}")),
+        ("do-autostart = maybe", format!("f:1:16: error: invalid do-autostart \"maybe\": expected {group}")),
+        ("socket-path =", "f:1:14: error: invalid socket-path \"\": expected a path".to_owned()),
+        (
+            "[prog-a]\nallow-uid = 4294967295",
+            format!("f:2:13: error: invalid allow-uid \"4294967295\": expected {uid}"),
+        ),
+        (
+            "[prog-a]\nallow-gid = 99999999999",
+            format!("f:2:13: error: invalid allow-gid \"99999999999\": expected {gid}"),
+        ),
+        (
+            "[prog-a]\ndefault-suid=\x1b",
+            format!("f:2:14: error: invalid default-suid \"\\x1b\": expected {uid}"),
+        ),
+        ("[prog-a]\ndefault-sgid=a", format!("f:2:14: error: invalid default-sgid \"a\": expected {gid}")),
+        ("[prog-a]\nuid-stop=a", format!("f:2:10: error: invalid uid-stop \"a\": expected {uid}")),
+        ("[prog-a]\ngid-reload=a", format!("f:2:12: error: invalid gid-reload \"a\": expected {gid}")),
+        (
+            "[prog-a]\ncmd-signal=\nsuid-signal=a",
+            format!("f:3:13: error: invalid suid-signal \"a\": expected {uid}"),
+        ),
+        (
+            "[prog-a]\ncmd-stop=\nsgid-stop=a",
+            format!("f:3:11: error: invalid sgid-stop \"a\": expected {gid}"),
+        ),
+        (
+            "[prog-a]\nrestart-delay = 2147483648",
+            format!("f:2:17: error: invalid restart-delay \"2147483648\": expected {delay}"),
+        ),
+        (
+            "[prog-a]\nautostart = none",
+            format!("f:2:13: error: invalid autostart \"none\": expected {group}"),
+        ),
+        ("[prog-a]\ncwd =", "f:2:6: error: invalid cwd \"\": expected a path".to_owned()),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(findings(text), [expected], "{text}");
+    }
+}
+
+#[test]
+fn each_mistake_of_syntax_is_told_and_hides_nothing_below() {
+    let text = "garbage\nallow-uid = x\n[prog-a\ncmd-start = a\0b\n# \0\n[prog-b] # b\nautostart = 1\n\
+                restart-delay = soon\n";
+
+    assert_eq!(
+        findings(text),
+        [
+            "f:1:1: error: neither a [section] nor a comment nor \"key = value\"",
+            "f:2:13: error: invalid allow-uid \"x\": expected a user id from 0 to 4294967294, or none",
+            "f:3:1: error: a section must end its line with \"]\"",
+            "f:4:14: error: NUL byte",
+            "f:5:3: error: NUL byte",
+            "f:6:1: error: a section must end its line with \"]\"",
+            "f:7:1: warning: autostart has no effect without cmd-start",
+            "f:8:17: error: invalid restart-delay \"soon\": expected a number of seconds from -2147483648 to \
+             2147483647, or none",
+        ]
+    );
+}
+
+#[test]
+fn each_oddity_is_a_warning_and_stops_nothing() {
+    let cases = [
+        (
+            "sokcet-path = /s",
+            vec!["f:1:1: warning: unknown key \"sokcet-path\": did you mean \"socket-path\"?"],
+        ),
+        (
+            "cmd-start = x",
+            vec!["f:1:1: warning: unknown key \"cmd-start\": it belongs into the section of a program"],
+        ),
+        ("= x", vec!["f:1:1: warning: unknown key \"\""]),
+        (
+            "[prog-a]\n socket-path = /s",
+            vec!["f:2:2: warning: unknown key \"socket-path\": it belongs ahead of the first section"],
+        ),
+        (
+            "[prog-a]\ncmd-strat=",
+            vec!["f:2:1: warning: unknown key \"cmd-strat\": did you mean \"cmd-start\"?"],
+        ),
+        ("[prog-a]\nstop-timeout = 5", vec!["f:2:1: warning: unknown key \"stop-timeout\""]),
+        ("[program-a]\nx=", vec!["f:1:2: warning: unknown section \"program-a\": did you mean \"prog-a\"?"]),
+        ("[\x1b]", vec!["f:1:2: warning: unknown section \"\\x1b\": those of programs begin with \"prog-\""]),
+        (
+            "[prog-a]\n[prog-a]\n[prog-a]",
+            vec![
+                "f:1:2: warning: section \"prog-a\" is ignored: the one in line 3 counts",
+                "f:2:2: warning: section \"prog-a\" is ignored: the one in line 3 counts",
+            ],
+        ),
+        (
+            "allow-uid=1\nallow-uid=2\nallow-uid=3",
+            vec![
+                "f:1:1: warning: allow-uid is ignored: the one in line 3 counts",
+                "f:2:1: warning: allow-uid is ignored: the one in line 3 counts",
+            ],
+        ),
+        (
+            "[prog-a]\nautostart=2\nrestart-delay=1\nuid-start=none\ngid-start=1",
+            vec![
+                "f:2:1: warning: autostart has no effect without cmd-start",
+                "f:3:1: warning: restart-delay has no effect without cmd-start",
+                "f:4:1: warning: uid-start has no effect without cmd-start",
+                "f:5:1: warning: gid-start has no effect without cmd-start",
+            ],
+        ),
+        ("[prog-a]\nautostart=no\nrestart-delay=0\nuid-stop=1\ngid-status=1\ndefault-suid=1", vec![]),
+        (
+            "[prog-a]\nsuid-stop=1\nsgid-status=1",
+            vec![
+                "f:2:1: warning: suid-stop has no effect without cmd-stop",
+                "f:3:1: warning: sgid-status has no effect without cmd-status",
+            ],
+        ),
+        (
+            "[prog-a]\ncwd = srv",
+            vec!["f:2:7: warning: relative cwd \"srv\": depends on where the daemon was started"],
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(findings(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn what_does_not_count_is_not_judged() {
+    let text = "allow-uid=x\nallow-uid=1\n[other]\nallow-uid=x\n[prog-a]\nallow-uid=x\nnonsense=\n[prog-a]\n\
+                autostart=x\nautostart=0\n";
+
+    assert_eq!(
+        findings(text),
+        [
+            "f:1:1: warning: allow-uid is ignored: the one in line 2 counts",
+            "f:3:2: warning: unknown section \"other\": those of programs begin with \"prog-\"",
+            "f:5:2: warning: section \"prog-a\" is ignored: the one in line 8 counts",
+            "f:9:1: warning: autostart is ignored: the one in line 10 counts",
+        ]
+    );
+}
+
+#[test]
+fn a_file_full_of_oddities_is_judged_without_delay() {
+    let text: String = (0..200_000).fold(String::new(), |mut text, number| {
+        let _ = writeln!(text, "[prog-{}]\ncmd-strat = x\ncmd-strat = y", number % 3);
+        text
+    });
+
+    let (config, findings) = read(text.as_bytes());
+
+    assert_eq!(config.programs.len(), 3);
+    assert_eq!(findings.lines().last().unwrap(), "f:298:2: warning: 199903 more findings");
+}
+
+/// Bytes that survive in a file: no NUL, no LF, no white space at the ends.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    let odd =
+        prop_oneof![any::<u8>(), Just(b'='), Just(b'#'), Just(b'"'), Just(b'\\'), Just(b']'), Just(b' ')];
+    vec(odd.prop_filter("one line", |byte| !matches!(byte, 0 | b'\n')), 0..12).prop_map(|mut bytes| {
+        let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | 9..=13));
+        while is_space(bytes.last()) {
+            bytes.pop();
+        }
+        while is_space(bytes.first()) {
+            bytes.remove(0);
+        }
+        bytes
+    })
+}
+
+fn ids() -> impl Strategy<Value = Option<u32>> {
+    option::of(prop_oneof![0..8_u32, 10..u32::MAX])
+}
+
+fn rules() -> impl Strategy<Value = Rule> {
+    (option::of(bytes()), ids(), ids(), ids(), ids()).prop_map(|(script, uid, gid, suid, sgid)| Rule {
+        script,
+        allowed: Allowed { uid: uid.map(Uid), gid: gid.map(Gid) },
+        identity: identity(suid.map(|uid| account(Uid(uid)).unwrap()), sgid.map(Gid)),
+    })
+}
+
+fn definitions() -> impl Strategy<Value = Definition> {
+    let group = || option::of((1..=u32::MAX).prop_map(Group));
+    let delay = option::of((1..=i32::MAX as u64).prop_map(Duration::from_secs));
+    let cwd = option::of("/[a-z]{0,5}".prop_map(PathBuf::from));
+    (bytes(), delay, group(), cwd, vec(rules(), Action::ALL.len())).prop_map(
+        |(name, restart_delay, autostart, cwd, rules)| {
+            let mut rules = rules.into_iter();
+            let definition = Definition::new(ProgramName::new(&name), |_| rules.next().unwrap());
+            Definition { restart_delay, autostart, cwd, ..definition }
+        },
+    )
+}
+
+fn configs() -> impl Strategy<Value = Config> {
+    let autostart = option::of((1..=u32::MAX).prop_map(Group));
+    ("[a-z/]{1,9}", autostart, vec(definitions(), 0..5)).prop_map(|(socket_path, autostart, mut programs)| {
+        let mut names = std::collections::HashSet::new();
+        programs.retain(|program| names.insert(program.name.clone()));
+        let programs = programs.into_iter().map(Arc::new).collect();
+        Config { socket_path: socket_path.into(), autostart, programs }
+    })
+}
+
+fn id(id: Option<u32>) -> String {
+    id.map_or("none".to_owned(), |id| id.to_string())
+}
+
+/// Writes a configuration down, every value where it is most particular.
+fn render(config: &Config) -> Vec<u8> {
+    let group = |group: Option<Group>| group.map_or(0, |group| group.0);
+    let mut text = format!(
+        "socket-path = {}\ndo-autostart = {}\nallow-uid = 3\ndefault-suid = 3\ndefault-sgid = 3\n",
+        config.socket_path.display(),
+        group(config.autostart)
+    )
+    .into_bytes();
+    for program in &config.programs {
+        text.extend([b"[prog-", program.name.as_bytes(), b"]\nallow-gid = 4\n"].concat());
+        let delay = program.restart_delay.map_or("none".to_owned(), |delay| delay.as_secs().to_string());
+        text.extend(
+            format!("restart-delay = {delay}\nautostart = {}\n", group(program.autostart)).into_bytes(),
+        );
+        if let Some(cwd) = &program.cwd {
+            text.extend(format!("cwd = {}\n", cwd.display()).into_bytes());
+        }
+        for action in Action::ALL {
+            let Rule { script, allowed, identity } = program.rule(action);
+            if let Some(script) = script {
+                text.extend([format!("cmd-{action}=").as_bytes(), script, b"\n"].concat());
+            }
+            let lines = format!(
+                "uid-{action} = {}\ngid-{action} = {}\nsuid-{action} = {}\nsgid-{action} = {}\n",
+                id(allowed.uid.map(|uid| uid.0)),
+                id(allowed.gid.map(|gid| gid.0)),
+                id(identity.uid.map(|uid| uid.0)),
+                id(identity.gid.map(|gid| gid.0)),
+            );
+            text.extend(lines.into_bytes());
+        }
+    }
+    text
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_down_is_read_back(config in configs()) {
+        let (read, findings) = read(&render(&config));
+
+        prop_assert!(!findings.has_errors(), "{:?}", findings);
+        prop_assert_eq!(read, config);
+    }
+
+    #[test]
+    fn no_file_brings_the_reader_down(text in vec(any::<u8>(), 0..400)) {
+        let _ = read(&text);
+    }
+
+    #[test]
+    fn no_finding_holds_a_byte_that_a_terminal_obeys(
+        lines in vec(("(allow-uid|cwd|cmd-start|prog-a|\\[prog-|\\[|)", vec(any::<u8>(), 0..8), "(=|\\]|)"), 0..20)
+    ) {
+        let line = |(start, middle, end): (String, Vec<u8>, String)| {
+            [start.as_bytes(), &middle, end.as_bytes(), b"\n"].concat()
+        };
+
+        let (_, findings) = read(&lines.into_iter().flat_map(line).collect::<Vec<u8>>());
+
+        for finding in &findings.diagnostics {
+            prop_assert!(finding.text.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{:?}", finding);
+        }
+        let sorted = findings.diagnostics.is_sorted_by_key(|finding| (finding.line, finding.column));
+        prop_assert!(sorted);
+        prop_assert_eq!(findings.has_errors(), findings.diagnostics.iter().any(|d| d.severity == Severity::Error));
+    }
+}

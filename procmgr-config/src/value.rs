@@ -1,0 +1,224 @@
+//! What a value means.
+//!
+//! Of the file it knows nothing: neither where a value stands nor which other one it overrides.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::diagnostic::quote;
+use crate::{Gid, Group, Uid};
+
+/// What a value should have been, for the sentence "expected ...".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Expected(&'static str);
+
+impl Group {
+    /// Returns what a word such as that of `--autostart` stands for: `yes` is group 1, `no` and 0 are none, any other
+    /// number is that group.
+    ///
+    /// # Errors
+    /// The reason, in one line, for any other word.
+    pub fn parse(word: &str) -> Result<Option<Self>, String> {
+        group(word.as_bytes()).map_err(|expected| expected.tell(b"group", word.as_bytes()))
+    }
+}
+
+impl Expected {
+    /// Tells it, with the key and what stands there instead.
+    pub(crate) fn tell(self, key: &[u8], value: &[u8]) -> String {
+        format!("invalid {} {}: expected {}", key.escape_ascii(), quote(value), self.0)
+    }
+}
+
+/// Returns the group of programs that a value names.
+pub(crate) fn group(value: &[u8]) -> Result<Option<Group>, Expected> {
+    let number = match value {
+        b"yes" => Some(1),
+        b"no" => Some(0),
+        _ => decimal(value),
+    };
+    match number {
+        Some(0) => Ok(None),
+        Some(number) => Ok(Some(Group(number))),
+        None => Err(Expected("yes, no, or a number from 0 to 4294967295")),
+    }
+}
+
+/// Returns the user that a value names.
+pub(crate) fn uid(value: &[u8]) -> Result<Option<Uid>, Expected> {
+    let number = id(value).ok_or(Expected("a user id from 0 to 4294967294, or none"))?;
+    Ok(number.map(Uid))
+}
+
+/// Returns the group of users that a value names.
+pub(crate) fn gid(value: &[u8]) -> Result<Option<Gid>, Expected> {
+    let number = id(value).ok_or(Expected("a group id from 0 to 4294967294, or none"))?;
+    Ok(number.map(Gid))
+}
+
+/// Returns how long after its death a program is started again.
+pub(crate) fn restart_delay(value: &[u8]) -> Result<Option<Duration>, Expected> {
+    let seconds = match value {
+        b"none" => Some(0),
+        _ => integer(value),
+    };
+    let seconds = seconds.ok_or(Expected("a number of seconds from -2147483648 to 2147483647, or none"))?;
+    // The manual: no restart "for every non-positive value".
+    Ok(u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs))
+}
+
+/// Returns the path that a value names.
+pub(crate) fn path(value: &[u8]) -> Result<PathBuf, Expected> {
+    match value {
+        [] => Err(Expected("a path")),
+        _ => Ok(PathBuf::from(OsStr::from_bytes(value))),
+    }
+}
+
+/// Returns the id that a value names; the inner `None` is the value `none`.
+#[expect(clippy::option_option, reason = "no id at all is something else than the id `none`")]
+fn id(value: &[u8]) -> Option<Option<u32>> {
+    match value {
+        b"none" | b"-1" => Some(None),
+        // The kernel takes the greatest number for -1, so it would name nobody where somebody seems to be named.
+        _ => decimal(value).filter(|number| *number != u32::MAX).map(Some),
+    }
+}
+
+/// Returns the integer that a value is.
+fn integer(value: &[u8]) -> Option<i32> {
+    match value.strip_prefix(b"-") {
+        Some(magnitude) => i32::try_from(-i64::from(decimal(magnitude)?)).ok(),
+        None => i32::try_from(decimal(value)?).ok(),
+    }
+}
+
+/// Returns the number that a value is: decimal digits and nothing else. With zeros in front it is decimal still.
+fn decimal(value: &[u8]) -> Option<u32> {
+    if value.is_empty() {
+        return None;
+    }
+    value.iter().try_fold(0_u32, |number, byte| {
+        let digit = char::from(*byte).to_digit(10)?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::value::{gid, group, path, restart_delay, uid};
+    use crate::{Gid, Group, Uid};
+
+    #[test]
+    fn ids_are_decimal_or_none() {
+        let cases: [(&[u8], _); 8] = [
+            (b"0", Some(0)),
+            (b"1000", Some(1000)),
+            (b"010", Some(10)),
+            (b"00000000000000000001", Some(1)),
+            (b"2147483648", Some(2_147_483_648)),
+            (b"4294967294", Some(4_294_967_294)),
+            (b"none", None),
+            (b"-1", None),
+        ];
+        for (value, id) in cases {
+            assert_eq!(uid(value), Ok(id.map(Uid)), "{}", value.escape_ascii());
+            assert_eq!(gid(value), Ok(id.map(Gid)), "{}", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn what_is_no_id_is_never_taken_for_one() {
+        let cases: [&[u8]; 17] = [
+            b"",
+            b"+5",
+            b"-0",
+            b"-2",
+            b"-01",
+            b"- 1",
+            b"0x10",
+            b"12a",
+            b"a",
+            b"1 2",
+            b"1.0",
+            b"4294967295",
+            b"99999999999",
+            b"18446744073709551616",
+            b"None",
+            b"root",
+            b"\xd9\xa1",
+        ];
+        for value in cases {
+            assert!(uid(value).is_err(), "{}", value.escape_ascii());
+            assert!(gid(value).is_err(), "{}", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn only_a_positive_delay_restarts() {
+        let cases: [(&[u8], _); 9] = [
+            (b"1", Some(1)),
+            (b"007", Some(7)),
+            (b"2147483647", Some(2_147_483_647)),
+            (b"0", None),
+            (b"-0", None),
+            (b"-1", None),
+            (b"-5", None),
+            (b"-2147483648", None),
+            (b"none", None),
+        ];
+        for (value, seconds) in cases {
+            assert_eq!(
+                restart_delay(value),
+                Ok(seconds.map(Duration::from_secs)),
+                "{}",
+                value.escape_ascii()
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_delay_is_never_taken_for_one() {
+        let cases: [&[u8]; 10] =
+            [b"", b"-", b"+1", b"--1", b"1s", b"1.5", b"no", b"2147483648", b"-2147483649", b"99999999999"];
+        for value in cases {
+            assert!(restart_delay(value).is_err(), "{}", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_group_is_yes_no_or_a_number() {
+        let cases: [(&[u8], _); 7] = [
+            (b"yes", Some(1)),
+            (b"1", Some(1)),
+            (b"012", Some(12)),
+            (b"4294967295", Some(4_294_967_295)),
+            (b"no", None),
+            (b"0", None),
+            (b"000", None),
+        ];
+        for (value, number) in cases {
+            assert_eq!(group(value), Ok(number.map(Group)), "{}", value.escape_ascii());
+        }
+        for value in [&b""[..], b"-1", b"+1", b"none", b"Yes", b"true", b"1x", b"4294967296"] {
+            assert!(group(value).is_err(), "{}", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_wrong_group_on_the_command_line_is_told_with_what_was_expected() {
+        let reason = Group::parse("\x1b[2J").unwrap_err();
+
+        assert_eq!(reason, r#"invalid group "\x1b[2J": expected yes, no, or a number from 0 to 4294967295"#);
+    }
+
+    #[test]
+    fn a_path_is_any_bytes_but_none() {
+        assert_eq!(path(b"a \xff").unwrap().as_os_str().len(), 3);
+        assert!(path(b"").is_err());
+    }
+}
