@@ -1,0 +1,33 @@
+//! Where the configuration of this daemon comes from, the first time and every time after.
+//!
+//! What it says is `procmgr-config`'s to tell, what follows from it the supervisor's.
+
+use std::path::{Path, PathBuf};
+
+use procmgr_config::load::{LoadError, Loaded, Writers, load};
+
+/// The file of the configuration, and what goes for it while the daemon runs.
+#[derive(Debug)]
+pub(crate) struct ConfigSource {
+    /// The file, by its absolute path.
+    path: PathBuf,
+    /// The socket of a configuration that names none.
+    default_socket: PathBuf,
+    writers: Writers,
+    /// Where relative paths in the file begin: the folder in which the daemon was started.
+    base: PathBuf,
+}
+
+impl ConfigSource {
+    /// Names the file. Relative paths, of the file and in it, are taken from `base`.
+    pub(crate) fn new(path: &Path, default_socket: PathBuf, writers: Writers, base: PathBuf) -> Self {
+        Self { path: base.join(path), default_socket, writers, base }
+    }
+
+    /// Reads the file.
+    pub(crate) fn load(&self) -> Result<Loaded, LoadError> {
+        let mut loaded = load(&self.path, &self.default_socket, self.writers)?;
+        loaded.config.socket_path = self.base.join(&loaded.config.socket_path);
+        Ok(loaded)
+    }
+}

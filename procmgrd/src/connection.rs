@@ -1,0 +1,242 @@
+//! One client: the frames that come from it, its requests under way, and the answers on their way to it.
+//!
+//! How many clients there may be, and what a request leads to, is not known here.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use procmgr_proto::codec::{DecodeError, decode_request, encode_response};
+use procmgr_proto::frame::CONNECTION_ID;
+use procmgr_proto::message::{Code, Refusal, Request, Response};
+use procmgr_proto::stdio::Stdio;
+use rustix::net::{SendFlags, send};
+
+use crate::poll::Interest;
+use crate::reader::{Content, End, Frame, FrameReader};
+use crate::supervisor::event::Peer;
+
+/// How long a request may take to arrive once it has begun. Clients send one in a single call; who is slower than this
+/// is broken, or keeps our memory and descriptors on purpose.
+const HALF_REQUEST: Duration = Duration::from_secs(10);
+
+/// How long a client may take to fetch its answers.
+const UNREAD_ANSWERS: Duration = Duration::from_secs(30);
+
+/// How many requests of one connection may be under way. More wait in the socket until some are answered.
+const MAX_UNDER_WAY: usize = 64;
+
+/// How many bytes of answers may wait before no more requests are read.
+const MAX_UNSENT: usize = 64 * 1024;
+
+/// A request that can be decided upon.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    /// Unique among the requests of the connection.
+    pub(crate) number: u64,
+    pub(crate) request: Request,
+    /// There if the request brings descriptors.
+    pub(crate) stdio: Option<Stdio>,
+}
+
+/// A connected client.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    stream: UnixStream,
+    peer: Peer,
+    /// `None` once nothing more is to be read.
+    reader: Option<FrameReader>,
+    /// The requests under way, each with the id by which the client knows it.
+    under_way: HashMap<u64, u32>,
+    arrivals: u64,
+    unsent: Vec<u8>,
+    half_request_since: Option<Instant>,
+    unsent_since: Option<Instant>,
+}
+
+impl Connection {
+    /// Takes a stream, which must not block.
+    pub(crate) fn new(stream: UnixStream, peer: Peer) -> Self {
+        Self {
+            stream,
+            peer,
+            reader: Some(FrameReader::default()),
+            under_way: HashMap::new(),
+            arrivals: 0,
+            unsent: Vec::new(),
+            half_request_since: None,
+            unsent_since: None,
+        }
+    }
+
+    /// Reads until there is a request to be decided upon or nothing more has come. What is wrong is answered here.
+    pub(crate) fn read(&mut self, now: Instant) -> Option<Arrival> {
+        let Some(reader) = &mut self.reader else { return None };
+        let result = reader.read(self.stream.as_fd());
+        self.half_request_since = reader.is_amidst().then(|| self.half_request_since.unwrap_or(now));
+        match result {
+            Ok(None) => None,
+            Ok(Some(frame)) => self.judge(frame, now),
+            Err(End::Closed) => {
+                self.stop_reading();
+                None
+            }
+            Err(End::Broken { id, refusal }) => {
+                self.stop_reading();
+                self.send(id, &Response::Refused(refusal), now);
+                None
+            }
+        }
+    }
+
+    /// Answers a request under way.
+    pub(crate) fn answer(&mut self, number: u64, response: &Response, now: Instant) {
+        if let Some(id) = self.under_way.remove(&number) {
+            self.send(id, response, now);
+        }
+    }
+
+    /// Finishes the connection because the client has used up what it may use, and tells it if that is possible.
+    pub(crate) fn cut_off(&mut self, reason: &str, now: Instant) {
+        self.stop_reading();
+        self.under_way.clear();
+        // Behind the half of another answer it would not be understood, nor fetched any sooner.
+        if self.unsent.is_empty() {
+            self.send(CONNECTION_ID, &Response::Refused(Refusal::new(Code::Limit, reason)), now);
+        }
+        self.discard_unsent();
+    }
+
+    /// Sends what the socket takes without blocking.
+    pub(crate) fn flush(&mut self) {
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        let mut sent = 0;
+        while sent < self.unsent.len() {
+            match send(&self.stream, &self.unsent[sent..], flags) {
+                Ok(count) => sent += count,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => break,
+                // Nobody will read it any more.
+                Err(_) => {
+                    self.stop_reading();
+                    self.under_way.clear();
+                    return self.discard_unsent();
+                }
+            }
+        }
+        if sent == self.unsent.len() {
+            self.discard_unsent();
+        } else {
+            self.unsent.drain(..sent);
+        }
+    }
+
+    /// Returns what is to be waited for.
+    pub(crate) fn interest(&self) -> Interest {
+        Interest { readable: self.is_reading(), writable: !self.unsent.is_empty() }
+    }
+
+    /// Returns whether the next frame is wanted now.
+    pub(crate) fn is_reading(&self) -> bool {
+        self.reader.is_some() && self.under_way.len() < MAX_UNDER_WAY && self.unsent.len() < MAX_UNSENT
+    }
+
+    /// Returns whether nothing more is to be read or written.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.reader.is_none() && self.under_way.is_empty() && self.unsent.is_empty()
+    }
+
+    /// Returns when the client is to be cut off, and why, unless it moves.
+    pub(crate) fn deadline(&self) -> Option<(Instant, &'static str)> {
+        let half = self
+            .half_request_since
+            .map(|since| (since + HALF_REQUEST, "the request took too long to arrive"));
+        let unsent =
+            self.unsent_since.map(|since| (since + UNREAD_ANSWERS, "answers were not fetched in time"));
+        half.into_iter().chain(unsent).min()
+    }
+
+    /// Returns how many bytes are kept for the client.
+    pub(crate) fn buffered(&self) -> usize {
+        self.unsent.capacity() + self.reader.as_ref().map_or(0, FrameReader::buffered)
+    }
+
+    /// Returns who the client is.
+    pub(crate) fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    fn judge(&mut self, frame: Frame, now: Instant) -> Option<Arrival> {
+        let Frame { id, content } = frame;
+        let understood = match content {
+            Content::Body { body, descriptors } => understand(&body, descriptors),
+            Content::Refused(refusal) => Err(refusal),
+        };
+        match understood {
+            Ok((request, stdio)) => {
+                let number = self.arrivals;
+                self.arrivals += 1;
+                self.under_way.insert(number, id);
+                Some(Arrival { number, request, stdio })
+            }
+            Err(refusal) => {
+                self.send(id, &Response::Refused(refusal), now);
+                None
+            }
+        }
+    }
+
+    fn send(&mut self, id: u32, response: &Response, now: Instant) {
+        // A list may be longer than a frame: there are more programs than anybody can name at once.
+        let frame = encode_response(id, response).or_else(|error| {
+            encode_response(id, &Response::Refused(Refusal::new(Code::Limit, error.to_string())))
+        });
+        if let Ok(mut frame) = frame {
+            self.unsent.append(&mut frame);
+            self.unsent_since.get_or_insert(now);
+            self.flush();
+        }
+    }
+
+    fn discard_unsent(&mut self) {
+        self.unsent = Vec::new();
+        self.unsent_since = None;
+    }
+
+    fn stop_reading(&mut self) {
+        self.reader = None;
+        self.half_request_since = None;
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+/// Returns the request in a body, if it is one and its descriptors are those that it needs.
+fn understand(body: &[u8], descriptors: Vec<OwnedFd>) -> Result<(Request, Option<Stdio>), Refusal> {
+    let request = decode_request(body).map_err(|error| match error {
+        DecodeError::UnknownVariant(_) => Refusal::new(Code::BadCmd, error.to_string()),
+        DecodeError::Malformed(_) => Refusal::new(Code::BadMsg, error.to_string()),
+    })?;
+    let (wanted, came) = (usize::from(request.descriptors()), descriptors.len());
+    if wanted != came {
+        return Err(Refusal::new(
+            Code::BadMsg,
+            format!("the request needs {wanted} descriptors, not {came}"),
+        ));
+    }
+    Ok((request, Stdio::from_descriptors(descriptors).ok()))
+}
+
+/// Tells somebody who has just connected that there is no place, as far as that goes without waiting.
+pub(crate) fn turn_away(stream: &UnixStream, reason: &str) -> io::Result<()> {
+    let refusal = Response::Refused(Refusal::new(Code::Limit, reason));
+    let frame = encode_response(CONNECTION_ID, &refusal).map_err(io::Error::other)?;
+    send(stream, &frame, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?;
+    Ok(())
+}

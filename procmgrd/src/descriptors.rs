@@ -1,0 +1,76 @@
+//! Open descriptors: how many the daemon and its scripts may have, and that scripts inherit none by accident.
+//!
+//! Which descriptors a script is given on purpose is `spawn`'s business.
+#![expect(unsafe_code, reason = "no safe wrapper of close_range is at hand")]
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
+
+/// What becomes of descriptors that the daemon was started with, beside the standard three.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inherited {
+    /// They stay open, for a starter may hold a lock by them, but are not handed on.
+    Keep,
+    /// They are closed: a daemon in the background would keep pipes of its starter from ever ending.
+    Close,
+}
+
+/// Keeps descriptors that the daemon was started with from its scripts. To be called before any other is opened.
+pub(crate) fn settle_inherited(inherited: Inherited) -> nix::Result<()> {
+    let flags = match inherited {
+        Inherited::Keep => libc::CLOSE_RANGE_CLOEXEC,
+        Inherited::Close => 0,
+    };
+    // SAFETY: nothing in this process owns a descriptor above the standard three yet.
+    Errno::result(unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, flags) }).map(drop)
+}
+
+/// The limits on open descriptors of the daemon and of its scripts.
+///
+/// The daemon wants as many as the system grants it, but a script is to find the limit that the daemon was started
+/// with: programs that use `select` break with a higher one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DescriptorLimit {
+    inherited: rlim_t,
+    raised: rlim_t,
+}
+
+impl DescriptorLimit {
+    /// Raises the limit of the daemon as far as it goes without privileges.
+    pub(crate) fn raise() -> nix::Result<Self> {
+        let (inherited, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        let raised = hard.min(MOST);
+        setrlimit(Resource::RLIMIT_NOFILE, raised.max(inherited), hard)?;
+        Ok(Self { inherited, raised: raised.max(inherited) })
+    }
+
+    /// Returns how many descriptors the daemon may have.
+    pub(crate) fn count(self) -> usize {
+        usize::try_from(self.raised).unwrap_or(usize::MAX)
+    }
+
+    /// Gives a child between fork and exec the limit of scripts. Only async-signal-safe calls.
+    pub(crate) fn lower_for_good(self) -> nix::Result<()> {
+        set_soft(self.inherited)
+    }
+
+    /// Calls `spawn` while the limit is that of scripts; descriptors that are open stay open.
+    pub(crate) fn lowered<R>(self, spawn: impl FnOnce() -> R) -> R {
+        // Lowering one's own soft limit and raising it again below the hard one cannot fail, and if it did, the
+        // script would merely have another limit.
+        let _ = set_soft(self.inherited);
+        let result = spawn();
+        let _ = set_soft(self.raised);
+        result
+    }
+}
+
+fn set_soft(soft: rlim_t) -> nix::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, soft, hard)
+}
+
+/// Where "as many as the system grants" is unlimited, this is plenty: a descriptor for each of 10,000 programs and
+/// each of 10,000 clients, and as many again three times over.
+const MOST: rlim_t = 65_536;

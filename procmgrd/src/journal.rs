@@ -1,0 +1,141 @@
+//! What the daemon writes to its log: one line for each decision.
+//!
+//! Decides on words and their weight only. Where lines go, and which weights are wanted, is the executable's business.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use procmgr_config::ProgramName;
+use procmgr_proto::message::{Request, Response};
+
+use crate::supervisor::event::{Caller, Changes, Peer, Report};
+
+/// The target of what an operator wants to see: more than information, less than a warning.
+pub const NOTE: &str = "procmgr::note";
+
+/// The target of what is to be said about the configuration file.
+pub const CONFIG: &str = "procmgr::config";
+
+/// The requests under way, until their answers are logged.
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    under_way: HashMap<Caller, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// Who asks for what, ready to be written.
+    text: String,
+    /// Whether an operator wants to see it even if all goes well.
+    is_notable: bool,
+    since: Instant,
+}
+
+impl Journal {
+    /// Takes note of a request.
+    pub(crate) fn asked(&mut self, caller: Caller, peer: Peer, request: &Request, now: Instant) {
+        let (what, is_notable) = match request {
+            Request::Ping => ("ping".to_owned(), false),
+            Request::List => ("list".to_owned(), false),
+            Request::Stop => ("stop of the daemon".to_owned(), true),
+            Request::Reload => ("reload of the daemon".to_owned(), true),
+            Request::Invoke(invocation) => {
+                let (program, action) = (invocation.program.escape_ascii(), invocation.action.escape_ascii());
+                let count = invocation.arguments.len();
+                (
+                    format!("program {program} action {action} arguments {count}"),
+                    invocation.action != b"status",
+                )
+            }
+            _ => ("unknown".to_owned(), true),
+        };
+        let text = format!("{peer}: {what}");
+        self.under_way.insert(caller, Entry { text, is_notable, since: now });
+    }
+
+    /// Logs the answer to a request.
+    pub(crate) fn answered(&mut self, caller: Caller, response: &Response, now: Instant) {
+        let Some(Entry { text, is_notable, since }) = self.under_way.remove(&caller) else { return };
+        let duration = now.saturating_duration_since(since).as_secs_f64();
+        let outcome = outcome(response);
+        let line = format!("{text}: {outcome} after {duration:.3} s");
+        match response {
+            Response::Refused(_) => log::warn!("{line}"),
+            _ if is_notable => log::info!(target: NOTE, "{line}"),
+            _ => log::info!("{line}"),
+        }
+    }
+}
+
+/// Logs a decision that no client has asked for.
+pub(crate) fn report(report: &Report) {
+    match report {
+        Report::Started { program, pid } => log::info!(target: NOTE, "{program}: started as pid {pid}"),
+        Report::StartFailed { program, reason, retry } => {
+            log::error!("{program}: cannot be started: {reason}{}", again(*retry));
+        }
+        Report::Ended { program, pid, status, restart } => {
+            log::info!(target: NOTE, "{program}: pid {pid} has ended with {status}{}", again(*restart));
+        }
+        Report::Reconfigured { changes, remarks } => {
+            log::info!(target: NOTE, "the configuration is in force: {}", summary(changes));
+            remark(remarks);
+        }
+        Report::ConfigRejected { lines } => {
+            for line in lines {
+                log::error!(target: CONFIG, "{line}");
+            }
+        }
+        Report::Ending => log::info!(target: NOTE, "the daemon ends; programs that run go on"),
+    }
+}
+
+/// Logs what there is to remark about the configuration file.
+pub(crate) fn remark(lines: &[String]) {
+    for line in lines {
+        log::warn!(target: CONFIG, "{line}");
+    }
+}
+
+fn outcome(response: &Response) -> String {
+    match response {
+        Response::Refused(refusal) => {
+            format!("refused, {} {}", refusal.code, refusal.text.escape_ascii())
+        }
+        Response::Exited(status) => status.to_string(),
+        Response::Status { running: true } => "running".to_owned(),
+        Response::Status { running: false } => "not running".to_owned(),
+        _ => "done".to_owned(),
+    }
+}
+
+fn again(delay: Option<Duration>) -> String {
+    delay.map_or_else(String::new, |delay| format!("; it is started again in {} s", delay.as_secs()))
+}
+
+fn summary(changes: &Changes) -> String {
+    let Changes { added, removed, changed } = changes;
+    let mut text = String::new();
+    for (what, names) in [("added", added), ("removed", removed), ("changed", changed)] {
+        if !names.is_empty() {
+            let separator = if text.is_empty() { "" } else { "; " };
+            let names: Vec<String> = names.iter().map(ProgramName::to_string).collect();
+            let _ = write!(text, "{separator}{what} {}", names.join(", "));
+        }
+    }
+    if text.is_empty() { "nothing has changed".to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_summed_up_in_a_line() {
+        let names = |names: &[&str]| names.iter().map(|name| ProgramName::new(name.as_bytes())).collect();
+        assert_eq!(summary(&Changes::default()), "nothing has changed");
+        let changes = Changes { added: names(&["a", "b\n"]), removed: Vec::new(), changed: names(&["c"]) };
+        assert_eq!(summary(&changes), "added a, b\\n; changed c");
+    }
+}

@@ -1,0 +1,146 @@
+//! The daemon of procmgr: decides what is to be done with programs, and does it.
+//!
+//! The decisions are made by a supervisor that knows neither time nor system; around it, a single-threaded loop turns
+//! what happens into events and what is decided into deeds. The command line is none of this crate's business.
+
+mod background;
+mod config_source;
+mod connection;
+mod descriptors;
+pub mod error;
+mod event_loop;
+pub mod journal;
+mod listener;
+mod notify;
+mod pidfile;
+mod poll;
+mod process;
+mod reader;
+mod server;
+mod signals;
+mod spawn;
+mod supervisor;
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::geteuid;
+use procmgr_config::load::{Loaded, Writers};
+use procmgr_config::{Group, Uid};
+
+use crate::background::{Detached, detach};
+use crate::config_source::ConfigSource;
+use crate::descriptors::{DescriptorLimit, Inherited, settle_inherited};
+use crate::error::Error;
+use crate::event_loop::Daemon;
+use crate::journal::Journal;
+use crate::listener::Listener;
+use crate::notify::Notifier;
+use crate::pidfile::PidFile;
+use crate::poll::{Interest, Poller, Source};
+use crate::server::Server;
+use crate::signals::Signals;
+use crate::spawn::Spawner;
+use crate::supervisor::Supervisor;
+use crate::supervisor::event::Event;
+
+/// How a daemon is to run. Relative paths are taken from the working directory.
+#[derive(Debug)]
+pub struct Options {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// The socket of a configuration that names none.
+    pub default_socket: PathBuf,
+    /// The shell that runs scripts, by its absolute path.
+    pub shell: PathBuf,
+    /// The `PATH` of scripts.
+    pub search_path: OsString,
+    /// The file that is to tell the daemon's pid.
+    pub pidfile: Option<PathBuf>,
+    /// The group of programs to start.
+    pub autostart: Autostart,
+    /// Whether to stay in the foreground.
+    pub foreground: bool,
+}
+
+/// Which programs the daemon starts when it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Autostart {
+    /// Those of the group that the configuration names.
+    AsConfigured,
+    /// Those of this group, or none.
+    Only(Option<Group>),
+}
+
+/// How [`run`] has come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// In the foreground, the daemon has ended; otherwise, it serves.
+    Done,
+    /// The daemon in the background could not start, and has said why on standard error.
+    NotStarted,
+}
+
+/// Runs a daemon: in the foreground until it is ended, otherwise until it serves in the background.
+///
+/// To be called before there is any thread. In the background, this returns in *two* processes: in the one that was
+/// started as soon as the daemon serves, in the daemon when it has been ended.
+///
+/// # Errors
+/// What keeps the daemon from starting or going on.
+pub fn run(options: Options) -> Result<Ending, Error> {
+    let inherited = if options.foreground { Inherited::Keep } else { Inherited::Close };
+    settle_inherited(inherited).map_err(Error::system("settle inherited descriptors"))?;
+    signals::reset_inherited().map_err(Error::system("reset signals"))?;
+    let base = env::current_dir().map_err(Error::system("find the working directory"))?;
+    if options.foreground {
+        return serve(options, &base, || Ok(())).map(|()| Ending::Done);
+    }
+    match detach().map_err(Error::system("go into the background"))? {
+        Detached::Starter { is_ready: true } => Ok(Ending::Done),
+        Detached::Starter { is_ready: false } => Ok(Ending::NotStarted),
+        Detached::Background(readiness) => {
+            let announce = || readiness.announce().map_err(Error::system("let go of the terminal"));
+            serve(options, &base, announce).map(|()| Ending::Done)
+        }
+    }
+}
+
+/// Makes everything ready, tells so by `announce`, and serves until somebody ends the daemon.
+fn serve(options: Options, base: &Path, announce: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+    let Options { config, default_socket, shell, search_path, pidfile, autostart, foreground } = options;
+    let owner = geteuid();
+    let writers = if owner.is_root() { Writers::Root } else { Writers::Anybody };
+    let config = ConfigSource::new(&config, default_socket, writers, base.to_path_buf());
+    let Loaded { config: first, findings } = config.load().map_err(Error::Config)?;
+    journal::remark(&findings.lines().collect::<Vec<_>>());
+
+    let descriptor_limit =
+        DescriptorLimit::raise().map_err(Error::system("raise the limit on descriptors"))?;
+    let signals = Signals::install().map_err(Error::system("listen to signals"))?;
+    let poller = Poller::new().map_err(Error::system("create an event queue"))?;
+    let watched = poller.add(&signals, Source::Signals, Interest::READABLE);
+    watched.map_err(Error::system("wait for signals"))?;
+    let listener = Listener::bind(&first.socket_path)?;
+    let server = Server::new(listener, &poller, descriptor_limit.count());
+    let server = server.map_err(Error::system("wait for clients"))?;
+    let pidfile = pidfile.map(|path| {
+        let failed = Error::system(format!("write PID file {}", path.display()));
+        PidFile::write(base.join(path)).map_err(failed)
+    });
+    let pidfile = pidfile.transpose()?;
+
+    let group = match autostart {
+        Autostart::AsConfigured => first.autostart,
+        Autostart::Only(group) => group,
+    };
+    let spawner = Spawner { shell, search_path, is_in_foreground: foreground, descriptor_limit };
+    let notifier = Notifier::from_environment();
+    let supervisor = Supervisor::new(first, Uid(owner.as_raw()));
+    let journal = Journal::default();
+    announce()?;
+    notifier.ready();
+    let daemon = Daemon { supervisor, poller, signals, server, spawner, config, journal, notifier };
+    daemon.run(group.map(Event::Autostart), || drop(pidfile))
+}

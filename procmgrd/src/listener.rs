@@ -1,0 +1,244 @@
+//! The socket file: making it, keeping it there, and that only one daemon has it.
+//!
+//! Who connects, and what they say, is `server`'s business.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use nix::sys::stat::{Mode, umask};
+
+use crate::error::{Error, MAX_SOCKET_PATH};
+
+/// The socket that clients connect to. The file is removed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    path: PathBuf,
+    socket: UnixListener,
+    /// Which file is ours, whatever may be at the path meanwhile.
+    file: FileId,
+    /// Tells when something happens to the file. Without it, a removed socket is noticed at the next reload.
+    watch: Option<Inotify>,
+    /// Dropped last, when the file is gone: whoever waits for it finds the place free.
+    _lock: Lock,
+}
+
+type FileId = (u64, u64);
+
+impl Listener {
+    /// Takes the path for this daemon and listens.
+    ///
+    /// # Errors
+    /// If another daemon has it, something else is there, or the system refuses; nothing is changed then.
+    pub(crate) fn bind(path: &Path) -> Result<Self, Error> {
+        if path.as_os_str().len() > MAX_SOCKET_PATH {
+            return Err(Error::SocketPathTooLong { socket: path.to_path_buf() });
+        }
+        let lock = Lock::take(path)?;
+        remove_stale(path)?;
+        let failed = || Error::system(format!("create socket {}", path.display()));
+        let (socket, file) = listen(path).map_err(failed())?;
+        let watch = watch(path).inspect_err(|error| warn_unwatched(path, *error)).ok();
+        Ok(Self { path: path.to_path_buf(), socket, file, watch, _lock: lock })
+    }
+
+    /// Makes the socket file anew if it is gone.
+    ///
+    /// Returns the socket that was listened to until now, if another has taken its place: clients may have connected to
+    /// it that have not been accepted yet.
+    ///
+    /// # Errors
+    /// If it is gone and cannot be made, or something else has taken its place.
+    pub(crate) fn restore(&mut self) -> Result<Option<UnixListener>, Error> {
+        if let Some(watch) = &self.watch {
+            // What has happened is seen below; the events only have to be taken out.
+            let _ = watch.read_events();
+        }
+        if self.is_in_place() {
+            return Ok(None);
+        }
+        if fs::symlink_metadata(&self.path).is_ok() {
+            return Err(Error::Occupied { socket: self.path.clone(), by: "another file" });
+        }
+        let failed = || Error::system(format!("create socket {} again", self.path.display()));
+        let (socket, file) = listen(&self.path).map_err(failed())?;
+        if let Some(inotify) = &self.watch {
+            let _ = add_watch(inotify, &self.path).inspect_err(|error| warn_unwatched(&self.path, *error));
+        }
+        self.file = file;
+        Ok(Some(std::mem::replace(&mut self.socket, socket)))
+    }
+
+    /// Returns the socket, which does not block.
+    pub(crate) fn socket(&self) -> &UnixListener {
+        &self.socket
+    }
+
+    /// Returns what becomes readable when something has happened to the file.
+    pub(crate) fn watch(&self) -> Option<BorrowedFd<'_>> {
+        self.watch.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Returns where the socket is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn is_in_place(&self) -> bool {
+        file_id(&self.path).is_ok_and(|file| file == self.file)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if self.is_in_place() {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// The right to be the daemon of a socket, held by a lock on a file beside it.
+///
+/// The lock, not the socket, makes the daemon single: it ends with the process, however that ends, and outlives the
+/// removal of the socket file.
+#[derive(Debug)]
+struct Lock {
+    path: PathBuf,
+    file: Flock<File>,
+}
+
+impl Lock {
+    fn take(socket: &Path) -> Result<Self, Error> {
+        let mut path: OsString = socket.into();
+        path.push(".lock");
+        let path = PathBuf::from(path);
+        loop {
+            let failed = || Error::system(format!("open lock file {}", path.display()));
+            let file = open_lock_file(&path).map_err(failed())?;
+            let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(file) => file,
+                Err((_, Errno::EWOULDBLOCK)) => {
+                    return Err(Error::AlreadyRunning { socket: socket.to_path_buf() });
+                }
+                Err((_, errno)) => {
+                    return Err(Error::system(format!("lock {}", path.display()))(errno));
+                }
+            };
+            let lock = Self { path: path.clone(), file };
+            // A daemon that ended in between has removed the file that we hold now: others would lock a new one.
+            if lock.is_in_place() {
+                return Ok(lock);
+            }
+        }
+    }
+
+    fn is_in_place(&self) -> bool {
+        let held = self.file.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
+        held.is_ok_and(|held| file_id(&self.path).is_ok_and(|file| file == held))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if self.is_in_place() {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Opens the lock file, never through a link that somebody has put there.
+fn open_lock_file(path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(flags.bits())
+        .open(path)
+}
+
+/// Removes the socket of a daemon that is gone; leaves everything else alone.
+fn remove_stale(path: &Path) -> Result<(), Error> {
+    let failed = || Error::system(format!("look at {}", path.display()));
+    let kind = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        result => result.map_err(failed())?.file_type(),
+    };
+    let occupied = |by| Err(Error::Occupied { socket: path.to_path_buf(), by });
+    if kind.is_dir() {
+        return occupied("a directory");
+    }
+    if !kind.is_socket() {
+        return occupied("a file that is no socket");
+    }
+    if is_served(path).map_err(Error::system(format!("see who serves {}", path.display())))? {
+        return occupied("a socket that somebody serves");
+    }
+    fs::remove_file(path).map_err(Error::system(format!("remove the stale socket {}", path.display())))
+}
+
+/// Returns whether a process listens at the socket. Datagram sockets, such as the original program has, count too.
+fn is_served(path: &Path) -> io::Result<bool> {
+    let address = UnixAddr::new(path)?;
+    for kind in [SockType::Stream, SockType::Datagram, SockType::SeqPacket] {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let probe = socket(AddressFamily::Unix, kind, flags, None)?;
+        match connect(std::os::fd::AsRawFd::as_raw_fd(&probe), &address) {
+            // A full queue has somebody who is slow to accept behind it.
+            Ok(()) | Err(Errno::EAGAIN) => return Ok(true),
+            Err(Errno::ECONNREFUSED) => return Ok(false),
+            Err(Errno::EPROTOTYPE) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(true)
+}
+
+/// Makes the socket file, for everyone to connect to: the actions carry the rights.
+fn listen(path: &Path) -> io::Result<(UnixListener, FileId)> {
+    // A mode that is set later could hit a file that somebody has put there in between.
+    let before = umask(Mode::empty());
+    let socket = UnixListener::bind(path);
+    umask(before);
+    let socket = socket?;
+    socket.set_nonblocking(true)?;
+    Ok((socket, file_id(path)?))
+}
+
+/// Watches the socket file itself. Its folder may be a busy one, and would wake the daemon for nothing.
+fn watch(path: &Path) -> nix::Result<Inotify> {
+    let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+    add_watch(&inotify, path)?;
+    Ok(inotify)
+}
+
+fn add_watch(inotify: &Inotify, path: &Path) -> nix::Result<()> {
+    // As long as the socket is open, its file is not deleted but loses its last link: a change of attributes.
+    let flags = AddWatchFlags::IN_ATTRIB
+        | AddWatchFlags::IN_MOVE_SELF
+        | AddWatchFlags::IN_DELETE_SELF
+        | AddWatchFlags::IN_DONT_FOLLOW;
+    inotify.add_watch(path, flags).map(drop)
+}
+
+fn warn_unwatched(path: &Path, errno: Errno) {
+    log::warn!("cannot watch {}: {errno}; if it is removed, reload to get it back", path.display());
+}
+
+fn file_id(path: &Path) -> io::Result<FileId> {
+    fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+/// Accepts everyone who has connected to a socket that is about to be closed.
+pub(crate) fn drain(socket: &UnixListener) -> Vec<UnixStream> {
+    std::iter::from_fn(|| socket.accept().ok()).map(|(stream, _)| stream).collect()
+}

@@ -1,0 +1,157 @@
+//! Waits for descriptors: the only room that names epoll.
+//!
+//! What a ready descriptor means is not known here; each is registered with the source that it stands for.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+/// How many ready descriptors one wait returns at the most. The others are ready still the next time.
+const READY_PER_WAIT: usize = 64;
+
+/// What a descriptor stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A signal has arrived.
+    Signals,
+    /// A client wants to connect.
+    Listener,
+    /// Something has happened to the socket file.
+    SocketFile,
+    /// A client has sent something, or can take more.
+    Connection(u64),
+}
+
+/// What is waited for. That the other end has hung up is told always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Interest {
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+}
+
+impl Interest {
+    pub(crate) const READABLE: Self = Self { readable: true, writable: false };
+}
+
+/// A descriptor that is ready.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ready {
+    pub(crate) source: Source,
+    pub(crate) readable: bool,
+    /// Both directions are closed, or the descriptor is broken: nothing that is written will ever be read.
+    pub(crate) hung_up: bool,
+}
+
+/// A set of descriptors to wait for. A descriptor leaves it before it is closed.
+#[derive(Debug)]
+pub(crate) struct Poller {
+    epoll: Epoll,
+}
+
+impl Poller {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)? })
+    }
+
+    pub(crate) fn add(&self, descriptor: impl AsFd, source: Source, interest: Interest) -> io::Result<()> {
+        Ok(self.epoll.add(descriptor, event(source, interest))?)
+    }
+
+    pub(crate) fn change(&self, descriptor: impl AsFd, source: Source, interest: Interest) -> io::Result<()> {
+        Ok(self.epoll.modify(descriptor, &mut event(source, interest))?)
+    }
+
+    pub(crate) fn remove(&self, descriptor: impl AsFd) -> io::Result<()> {
+        Ok(self.epoll.delete(descriptor)?)
+    }
+
+    /// Waits until something is ready or the time is over; without a time, as long as it takes.
+    ///
+    /// May return nothing before the time is over, for a signal's sake.
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> io::Result<Vec<Ready>> {
+        let mut events = [EpollEvent::empty(); READY_PER_WAIT];
+        let count = match self.epoll.wait(&mut events, epoll_timeout(timeout)) {
+            Err(Errno::EINTR) => 0,
+            result => result?,
+        };
+        Ok(events[..count].iter().map(ready).collect())
+    }
+}
+
+/// Returns the time in milliseconds, rounded up: waking early would mean to wait again for nothing.
+fn epoll_timeout(timeout: Option<Duration>) -> EpollTimeout {
+    let Some(timeout) = timeout else { return EpollTimeout::NONE };
+    let milliseconds = timeout.as_nanos().div_ceil(1_000_000);
+    i32::try_from(milliseconds)
+        .ok()
+        .and_then(|it| EpollTimeout::try_from(it).ok())
+        .unwrap_or(EpollTimeout::MAX)
+}
+
+const SIGNALS: u64 = 0;
+const LISTENER: u64 = 1;
+const SOCKET_FILE: u64 = 2;
+const CONNECTIONS: u64 = 3;
+
+fn event(source: Source, interest: Interest) -> EpollEvent {
+    let mut flags = EpollFlags::empty();
+    flags.set(EpollFlags::EPOLLIN, interest.readable);
+    flags.set(EpollFlags::EPOLLOUT, interest.writable);
+    let data = match source {
+        Source::Signals => SIGNALS,
+        Source::Listener => LISTENER,
+        Source::SocketFile => SOCKET_FILE,
+        Source::Connection(number) => CONNECTIONS + number,
+    };
+    EpollEvent::new(flags, data)
+}
+
+fn ready(event: &EpollEvent) -> Ready {
+    let source = match event.data() {
+        SIGNALS => Source::Signals,
+        LISTENER => Source::Listener,
+        SOCKET_FILE => Source::SocketFile,
+        number => Source::Connection(number - CONNECTIONS),
+    };
+    let flags = event.events();
+    Ready {
+        source,
+        readable: flags.contains(EpollFlags::EPOLLIN),
+        hung_up: flags.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_rounded_up_and_never_overflows() {
+        let cases = [
+            (Some(Duration::ZERO), EpollTimeout::ZERO),
+            (Some(Duration::from_nanos(1)), EpollTimeout::from(1_u16)),
+            (Some(Duration::from_millis(5)), EpollTimeout::from(5_u16)),
+            (Some(Duration::MAX), EpollTimeout::MAX),
+            (None, EpollTimeout::NONE),
+        ];
+        for (timeout, expected) in cases {
+            assert_eq!(epoll_timeout(timeout), expected, "{timeout:?}");
+        }
+    }
+
+    #[test]
+    fn every_source_survives_the_way_through_the_kernel() {
+        for source in [
+            Source::Signals,
+            Source::Listener,
+            Source::SocketFile,
+            Source::Connection(0),
+            Source::Connection(7),
+        ] {
+            assert_eq!(ready(&event(source, Interest::READABLE)).source, source);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What the supervisor is told, and what it asks for: plain data.
+//!
+//! What follows from an event is decided next door, in `program` and in the supervisor itself.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use procmgr_config::{Config, Definition, Gid, Group, ProgramName, Rule, Uid};
+use procmgr_proto::message::{Action, ExitStatus, Invocation, Response};
+
+/// Something that has happened.
+///
+/// `S` is the standard input, output and error of a client, which the supervisor carries and cannot touch. Whatever
+/// it does not hand on in a [`Spawn`] it drops.
+#[derive(Debug)]
+pub(crate) enum Event<S> {
+    /// The daemon has started and is to start the programs of this group.
+    Autostart(Group),
+    /// A client asks something of the daemon itself.
+    Asked { caller: Caller, peer: Peer, question: Question },
+    /// A client asks for an action on a program.
+    Invoked { caller: Caller, peer: Peer, invocation: Invocation, stdio: S },
+    /// A script has been executed: the answer to [`Effect::Spawn`].
+    Spawned { job: Job, pid: Pid },
+    /// A script could not be executed: the other answer to [`Effect::Spawn`].
+    SpawnFailed { job: Job, reason: String },
+    /// A child has died and been reaped.
+    Exited { pid: Pid, status: ExitStatus },
+    /// The instant that the supervisor named as its next deadline may have come. Harmless if it has not.
+    Deadline,
+    /// Somebody has signalled the daemon.
+    Signaled(Control),
+    /// The configuration has been read: the answer to [`Effect::LoadConfig`].
+    Configured { caller: Option<Caller>, outcome: Result<Loaded, Rejected> },
+}
+
+/// Something that is to be done, once, in the order of the list it comes in.
+///
+/// `Spawn` and `LoadConfig` are answered by one event each, which comes before any other event.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Effect<S> {
+    /// Run a script.
+    Spawn(Spawn<S>),
+    /// Send SIGTERM to a process, which is a main process that has not been reaped.
+    Terminate { pid: Pid },
+    /// Answer a request. Each request is answered once, by this or by `Exit`.
+    Reply { caller: Caller, response: Response },
+    /// Read the configuration again.
+    LoadConfig { caller: Option<Caller> },
+    /// End the daemon, and tell the caller when all is cleaned up. Every other request has been answered.
+    Exit { caller: Option<Caller> },
+    /// Tell whoever reads the log.
+    Report(Report),
+}
+
+/// A script that is to be run.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Spawn<S> {
+    /// What it is for.
+    pub(crate) job: Job,
+    /// Its `$0`, `$1` and so on.
+    pub(crate) arguments: Vec<Vec<u8>>,
+    /// Its `$PID`: the main process of the program, if there is one.
+    pub(crate) main: Option<Pid>,
+    /// Its standard input, output and error; `None` if it runs for nobody.
+    pub(crate) stdio: Option<S>,
+}
+
+impl<S> Spawn<S> {
+    /// Returns the rule whose script is to be run.
+    pub(crate) fn rule(&self) -> &Rule {
+        self.job.definition.rule(self.job.action)
+    }
+}
+
+/// One action on one program, for one client or for nobody.
+///
+/// It travels out with [`Effect::Spawn`] and comes back with the answer, so that nothing of it has to be remembered
+/// in between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Job {
+    pub(crate) program: ProgramName,
+    /// The definition that the script is from; after a start the program runs under it.
+    pub(crate) definition: Arc<Definition>,
+    pub(crate) action: Action,
+    pub(crate) caller: Option<Caller>,
+}
+
+/// Where an answer goes: one request of one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Caller {
+    /// The connection. Never used again once it is closed.
+    pub(crate) connection: u64,
+    /// The number of the request on it, as the server counts; not the id that the client chose.
+    pub(crate) request: u64,
+}
+
+/// Who is at the other end of a connection, as the kernel tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Peer {
+    pub(crate) pid: Pid,
+    pub(crate) uid: Uid,
+    pub(crate) gid: Gid,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "pid {} uid {} gid {}", self.pid, self.uid.0, self.gid.0)
+    }
+}
+
+/// A process id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Pid(pub(crate) i32);
+
+impl fmt::Display for Pid {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// What clients ask of the daemon itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// Whether it answers.
+    Ping,
+    /// Which programs there are.
+    List,
+    /// To end.
+    Stop,
+    /// To read its configuration again.
+    Reload,
+}
+
+/// What a signal asks of the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Control {
+    /// To read its configuration again.
+    Reload,
+    /// To end.
+    Terminate,
+}
+
+/// A configuration that can be used.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    /// What there is to remark about the file, a line each.
+    pub(crate) remarks: Vec<String>,
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug)]
+pub(crate) struct Rejected {
+    /// The reason; first a summary, then the findings, if there are any.
+    pub(crate) lines: Vec<String>,
+}
+
+/// A decision that no client has asked for, and that is worth a line in the log.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// An unattended start has succeeded.
+    Started { program: ProgramName, pid: Pid },
+    /// An unattended start has failed; it is tried again after the delay, if there is one.
+    StartFailed { program: ProgramName, reason: String, retry: Option<Duration> },
+    /// A main process has come to its end; the program is started again after the delay, if there is one.
+    Ended { program: ProgramName, pid: Pid, status: ExitStatus, restart: Option<Duration> },
+    /// A new configuration is in force; there may be something to remark about it.
+    Reconfigured { changes: Changes, remarks: Vec<String> },
+    /// The configuration could not be used, and the one before it stays in force.
+    ConfigRejected { lines: Vec<String> },
+    /// The daemon ends.
+    Ending,
+}
+
+/// What a new configuration has changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    /// Programs that are new.
+    pub(crate) added: Vec<ProgramName>,
+    /// Programs that are gone, the lingering ones among them.
+    pub(crate) removed: Vec<ProgramName>,
+    /// Programs that are defined in another way than before.
+    pub(crate) changed: Vec<ProgramName>,
+}

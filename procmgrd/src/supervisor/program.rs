@@ -1,0 +1,486 @@
+//! The life of one program: its states, and what each request, answer, death and deadline does in each of them.
+//!
+//! Who may ask is not judged here (see `access`), and nothing is done here: a transition says what is to be done.
+//!
+//! The table (`→` next state, effects in brackets; *refuse X* leaves the state as it is):
+//!
+//! | state | start | stop | restart without script | restart with script |
+//! |---|---|---|---|---|
+//! | Down | → Starting [Spawn] | refuse NOTRUNNING | refuse NOTRUNNING | refuse NOTRUNNING |
+//! | Starting | refuse BUSY | refuse BUSY | refuse BUSY | refuse BUSY |
+//! | Up | refuse BUSY | → Stopping [stop action] | → Restarting [stop action] | [Spawn beside] |
+//! | Stopping | refuse BUSY | waits too [stop action] | → Restarting | [Spawn beside] |
+//! | Restarting | refuse BUSY | → Stopping [Refuse the restarter CANCELLED, stop action] | refuse BUSY | refuse BUSY |
+//! | Backoff | → Starting [Spawn] | → Down [Done] | → Starting [Spawn] | → Starting [Spawn] |
+//!
+//! | state | start script spawned / failed | restart script spawned | stop script failed |
+//! |---|---|---|---|
+//! | Starting | → Up [Done] / → Down [Refuse SPAWN], for nobody → Backoff or Down | | |
+//! | Up | | → Up under the new main process [Done] | |
+//! | Stopping | | → Up under the new main process [Done, Refuse the waiting CANCELLED] | → Up, unless others wait [Refuse SPAWN] |
+//! | Restarting | | the same, the restarter among the waiting | → Up, unless others wait [Refuse SPAWN] |
+//!
+//! | state | main process exited | deadline | gone from the configuration |
+//! |---|---|---|---|
+//! | Down | | | forgotten |
+//! | Starting | | | lingers |
+//! | Up | → Backoff with a delay, else → Down; lingering: forgotten | | lingers |
+//! | Stopping | → Down [Exited to each waiting]; lingering: forgotten | | lingers |
+//! | Restarting | → Starting [Exited to each waiting, Spawn for the restarter]; lingering: forgotten [Refuse NOPROG] | | lingers |
+//! | Backoff | | → Starting [Spawn for nobody] | forgotten |
+//!
+//! The *stop action* is the stop script, or else SIGTERM. A start that lacks its script is refused NOCMD, for nobody
+//! it is reported and → Down. Restarting is Stopping with a start that comes next. An exit concerns a program only if
+//! it is of its main process *now*: after a restart script the old process is nobody's.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use procmgr_config::{Allowed, Definition, ProgramName};
+use procmgr_proto::message::{Action, Code, ExitStatus, Refusal, Response};
+
+use crate::supervisor::event::{Caller, Effect, Job, Pid, Report, Spawn};
+
+/// One program.
+#[derive(Debug)]
+pub(crate) struct Program<S> {
+    name: ProgramName,
+    /// What the configuration says today; `None` if the program is gone from it and lingers.
+    definition: Option<Arc<Definition>>,
+    state: State<S>,
+}
+
+#[derive(Debug)]
+enum State<S> {
+    Down,
+    Starting,
+    Up(Run),
+    /// Restarting, if a start comes `next`.
+    Stopping {
+        run: Run,
+        waiting: Vec<Caller>,
+        next: Option<Call<S>>,
+    },
+    Backoff {
+        until: Instant,
+    },
+}
+
+impl<S> State<S> {
+    fn describe(&self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Starting => "starting",
+            Self::Up(_) => "running",
+            Self::Stopping { next: None, .. } => "stopping",
+            Self::Stopping { next: Some(_), .. } => "restarting",
+            Self::Backoff { .. } => "waiting to be started again",
+        }
+    }
+}
+
+/// A main process, and the definition that it was started by.
+#[derive(Clone, Debug)]
+struct Run {
+    main: Pid,
+    definition: Arc<Definition>,
+}
+
+/// For whom a script runs, with what arguments and on whose terminal.
+#[derive(Debug)]
+pub(crate) struct Call<S> {
+    caller: Option<Caller>,
+    arguments: Vec<Vec<u8>>,
+    stdio: Option<S>,
+}
+
+impl<S> Call<S> {
+    /// Creates the call of a client.
+    pub(crate) fn new(caller: Caller, arguments: Vec<Vec<u8>>, stdio: S) -> Self {
+        Self { caller: Some(caller), arguments, stdio: Some(stdio) }
+    }
+
+    fn refuse(&self, code: Code, text: String, effects: &mut Vec<Effect<S>>) {
+        effects.extend(self.caller.map(|caller| refuse(caller, code, text)));
+    }
+
+    fn of_nobody() -> Self {
+        Self { caller: None, arguments: Vec::new(), stdio: None }
+    }
+}
+
+impl<S: Clone> Program<S> {
+    /// Creates a program that is down.
+    pub(crate) fn new(definition: Arc<Definition>) -> Self {
+        Self { name: definition.name.clone(), definition: Some(definition), state: State::Down }
+    }
+
+    /// Performs an action that a client asks for and may ask for.
+    pub(crate) fn invoke(&mut self, action: Action, call: Call<S>, effects: &mut Vec<Effect<S>>) {
+        match action {
+            Action::Start => self.start(call, effects),
+            Action::Stop => self.stop(call, effects),
+            Action::Restart => self.restart(call, effects),
+            Action::Reload => self.reload(call, effects),
+            Action::Signal => self.run_beside_or(action, call, effects, |_| Response::Done),
+            Action::Status => self.run_beside_or(action, call, effects, |program| Response::Status {
+                running: program.main().is_some(),
+            }),
+        }
+    }
+
+    /// Takes note that the script of a start or restart has been executed: it is the main process from now on.
+    pub(crate) fn main_spawned(&mut self, job: Job, pid: Pid, effects: &mut Vec<Effect<S>>) {
+        let run = Run { main: pid, definition: job.definition };
+        let superseded = mem::replace(&mut self.state, State::Up(run));
+        effects.push(match job.caller {
+            Some(caller) => reply(caller, Response::Done),
+            None => Effect::Report(Report::Started { program: self.name.clone(), pid }),
+        });
+        if let State::Stopping { waiting, next, .. } = superseded {
+            let callers = waiting.into_iter().chain(next.and_then(|call| call.caller));
+            effects.extend(callers.map(|caller| self.cancelled(caller, "restarted")));
+        }
+    }
+
+    /// Takes note that the script of a job could not be executed.
+    pub(crate) fn spawn_failed(
+        &mut self,
+        now: Instant,
+        job: &Job,
+        reason: &str,
+        effects: &mut Vec<Effect<S>>,
+    ) {
+        match job.action {
+            Action::Start => match job.caller {
+                Some(_) => self.state = State::Down,
+                None => self.die(
+                    now,
+                    |program, retry| Report::StartFailed { program, reason: reason.to_owned(), retry },
+                    effects,
+                ),
+            },
+            Action::Stop => self.stop_failed(job),
+            Action::Restart | Action::Reload | Action::Signal | Action::Status => {}
+        }
+        if let Some(caller) = job.caller {
+            effects.push(refuse(
+                caller,
+                Code::Spawn,
+                format!("cannot run {} of {}: {reason}", job.action, job.program),
+            ));
+        }
+    }
+
+    /// Takes note that the main process has come to its end.
+    pub(crate) fn main_exited(&mut self, now: Instant, status: ExitStatus, effects: &mut Vec<Effect<S>>) {
+        match mem::replace(&mut self.state, State::Down) {
+            State::Up(run) => self.die(
+                now,
+                |program, restart| Report::Ended { program, pid: run.main, status, restart },
+                effects,
+            ),
+            State::Stopping { run, waiting, next } => {
+                let program = self.name.clone();
+                effects.push(Effect::Report(Report::Ended { program, pid: run.main, status, restart: None }));
+                effects.extend(waiting.into_iter().map(|caller| reply(caller, Response::Exited(status))));
+                if let Some(call) = next {
+                    self.begin(call, effects);
+                }
+            }
+            other @ (State::Down | State::Starting | State::Backoff { .. }) => {
+                debug_assert!(false, "{} has no main process", self.name);
+                self.state = other;
+            }
+        }
+    }
+
+    /// Starts the program, for nobody, if the time for it has come.
+    pub(crate) fn deadline(&mut self, now: Instant, effects: &mut Vec<Effect<S>>) {
+        if self.start_due().is_some_and(|until| until <= now) {
+            self.begin(Call::of_nobody(), effects);
+        }
+    }
+
+    /// Has the program started, for nobody, as soon as its turn comes, if it is down.
+    pub(crate) fn autostart(&mut self, now: Instant) {
+        if let State::Down = self.state {
+            self.state = State::Backoff { until: now };
+        }
+    }
+
+    /// Takes note of what the configuration says now; `None` if it does not name the program any more.
+    ///
+    /// A run goes on under the definition that it was started by. Returns what the configuration said before.
+    pub(crate) fn configure(&mut self, definition: Option<Arc<Definition>>) -> Option<Arc<Definition>> {
+        mem::replace(&mut self.definition, definition)
+    }
+
+    /// Returns the callers that wait for this program, which nobody will answer after this.
+    pub(crate) fn abandon(&mut self) -> Vec<Caller> {
+        match &mut self.state {
+            State::Stopping { waiting, next, .. } => {
+                let restarter = next.take().and_then(|call| call.caller);
+                mem::take(waiting).into_iter().chain(restarter).collect()
+            }
+            State::Down | State::Starting | State::Up(_) | State::Backoff { .. } => Vec::new(),
+        }
+    }
+
+    /// Returns whether nothing keeps the program any more: it is gone from the configuration and does not run.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        match self.state {
+            State::Down | State::Backoff { .. } => self.definition.is_none(),
+            State::Starting | State::Up(_) | State::Stopping { .. } => false,
+        }
+    }
+
+    /// Returns what the configuration says today; `None` if the program lingers.
+    pub(crate) fn definition(&self) -> Option<&Arc<Definition>> {
+        self.definition.as_ref()
+    }
+
+    /// Returns the main process, if there is one.
+    pub(crate) fn main(&self) -> Option<Pid> {
+        self.run().map(|run| run.main)
+    }
+
+    /// Returns when the program is to be started, if it is.
+    pub(crate) fn start_due(&self) -> Option<Instant> {
+        match self.state {
+            State::Backoff { until } => Some(until),
+            State::Down | State::Starting | State::Up(_) | State::Stopping { .. } => None,
+        }
+    }
+
+    /// Returns the rights that a peer needs for an action, all of them.
+    ///
+    /// The script that would run must allow it. While that is one of an older definition, the present one must allow
+    /// it as well, so that a right that was taken away is gone at once.
+    pub(crate) fn rights(&self, action: Action) -> impl Iterator<Item = Allowed> {
+        let definitions = [self.definition_for(action), self.definition.as_ref()];
+        definitions.into_iter().flatten().map(move |definition| definition.rule(action).allowed)
+    }
+
+    /// Returns the words by which lists describe the program.
+    pub(crate) fn tokens(&self) -> Vec<&'static str> {
+        let mut tokens = vec![if self.main().is_some() { "running" } else { "dead" }];
+        if self.definition.is_none() {
+            tokens.push("lingering");
+        }
+        match &self.state {
+            State::Down | State::Starting | State::Up(_) => {}
+            State::Stopping { next: None, .. } => tokens.push("stopping"),
+            State::Stopping { next: Some(_), .. } | State::Backoff { .. } => tokens.push("restarting"),
+        }
+        tokens
+    }
+
+    fn start(&mut self, call: Call<S>, effects: &mut Vec<Effect<S>>) {
+        match self.state {
+            State::Down | State::Backoff { .. } => self.begin(call, effects),
+            State::Starting | State::Up(_) | State::Stopping { .. } => self.refuse_busy(&call, effects),
+        }
+    }
+
+    fn stop(&mut self, call: Call<S>, effects: &mut Vec<Effect<S>>) {
+        match mem::replace(&mut self.state, State::Down) {
+            State::Down => self.refuse_down(&call, effects),
+            State::Starting => {
+                self.state = State::Starting;
+                self.refuse_busy(&call, effects);
+            }
+            State::Up(run) => self.stop_run(run, Vec::new(), call, effects),
+            State::Stopping { run, waiting, next } => {
+                let restarter = next.and_then(|call| call.caller);
+                effects.extend(restarter.map(|caller| self.cancelled(caller, "stopped")));
+                self.stop_run(run, waiting, call, effects);
+            }
+            State::Backoff { .. } => effects.extend(call.caller.map(|caller| reply(caller, Response::Done))),
+        }
+    }
+
+    fn stop_run(&mut self, run: Run, mut waiting: Vec<Caller>, call: Call<S>, effects: &mut Vec<Effect<S>>) {
+        waiting.extend(call.caller);
+        effects.push(self.stop_effect(&run, call));
+        self.state = State::Stopping { run, waiting, next: None };
+    }
+
+    fn restart(&mut self, call: Call<S>, effects: &mut Vec<Effect<S>>) {
+        let Some(definition) = self.definition.clone() else {
+            return self.refuse_lingering(&call, effects);
+        };
+        match (&mut self.state, &definition.rule(Action::Restart).script) {
+            (State::Down, _) => self.refuse_down(&call, effects),
+            (State::Starting | State::Stopping { next: Some(_), .. }, _) => self.refuse_busy(&call, effects),
+            (State::Backoff { .. }, _) => self.begin(call, effects),
+            (State::Up(run) | State::Stopping { run, next: None, .. }, Some(_)) => {
+                let main = run.main;
+                effects.push(self.spawn(definition, Action::Restart, Some(main), call));
+            }
+            // Without a start script the program would be stopped and stay so: better not begin.
+            (State::Up(_) | State::Stopping { next: None, .. }, None)
+                if definition.rule(Action::Start).script.is_none() =>
+            {
+                self.refuse_scriptless(&call, effects);
+            }
+            (State::Up(run), None) => {
+                let run = run.clone();
+                let Call { caller, stdio, .. } = &call;
+                let stop = Call { caller: *caller, arguments: Vec::new(), stdio: stdio.clone() };
+                effects.push(self.stop_effect(&run, stop));
+                self.state = State::Stopping { run, waiting: Vec::new(), next: Some(call) };
+            }
+            (State::Stopping { next: next @ None, .. }, None) => *next = Some(call),
+        }
+    }
+
+    fn reload(&mut self, call: Call<S>, effects: &mut Vec<Effect<S>>) {
+        match &self.state {
+            State::Down | State::Starting | State::Backoff { .. } => {
+                let scripted = self
+                    .definition_for(Action::Reload)
+                    .and_then(|it| it.rule(Action::Reload).script.as_ref());
+                match (&self.state, scripted) {
+                    (State::Starting, _) => self.refuse_busy(&call, effects),
+                    (_, Some(_)) => self.refuse_down(&call, effects),
+                    (_, None) => self.restart(call, effects),
+                }
+            }
+            State::Up(run) | State::Stopping { run, .. } => {
+                match run.definition.rule(Action::Reload).script {
+                    Some(_) => effects.push(self.spawn(
+                        Arc::clone(&run.definition),
+                        Action::Reload,
+                        Some(run.main),
+                        call,
+                    )),
+                    None => self.restart(call, effects),
+                }
+            }
+        }
+    }
+
+    /// Runs the script of an action that can be performed in any state, or answers what it does by default.
+    fn run_beside_or(
+        &mut self,
+        action: Action,
+        call: Call<S>,
+        effects: &mut Vec<Effect<S>>,
+        default: impl FnOnce(&Self) -> Response,
+    ) {
+        match self.definition_for(action).filter(|definition| definition.rule(action).script.is_some()) {
+            Some(definition) => effects.push(self.spawn(Arc::clone(definition), action, self.main(), call)),
+            None => effects.extend(call.caller.map(|caller| reply(caller, default(self)))),
+        }
+    }
+
+    /// Begins a start from a state without a main process.
+    fn begin(&mut self, call: Call<S>, effects: &mut Vec<Effect<S>>) {
+        let Some(definition) = self.definition.clone() else {
+            return self.refuse_lingering(&call, effects);
+        };
+        if definition.rule(Action::Start).script.is_some() {
+            self.state = State::Starting;
+            effects.push(self.spawn(definition, Action::Start, None, call));
+        } else if call.caller.is_some() {
+            self.refuse_scriptless(&call, effects);
+        } else {
+            self.state = State::Down;
+            let (program, reason) = (self.name.clone(), "there is no script for start".to_owned());
+            effects.push(Effect::Report(Report::StartFailed { program, reason, retry: None }));
+        }
+    }
+
+    /// Decides what follows a death that nobody has asked for.
+    fn die(
+        &mut self,
+        now: Instant,
+        report: impl FnOnce(ProgramName, Option<Duration>) -> Report,
+        effects: &mut Vec<Effect<S>>,
+    ) {
+        let delay = self.definition.as_ref().and_then(|definition| definition.restart_delay);
+        self.state = delay.map_or(State::Down, |delay| State::Backoff { until: now + delay });
+        effects.push(Effect::Report(report(self.name.clone(), delay)));
+    }
+
+    /// Takes back a stop, or the restart that began with it, whose script could not be executed.
+    fn stop_failed(&mut self, job: &Job) {
+        if let State::Stopping { run, waiting, next } = &mut self.state {
+            waiting.retain(|caller| Some(*caller) != job.caller);
+            next.take_if(|call| call.caller == job.caller);
+            if waiting.is_empty() && next.is_none() {
+                self.state = State::Up(run.clone());
+            }
+        }
+    }
+
+    fn stop_effect(&self, run: &Run, call: Call<S>) -> Effect<S> {
+        match run.definition.rule(Action::Stop).script {
+            Some(_) => self.spawn(Arc::clone(&run.definition), Action::Stop, Some(run.main), call),
+            None => Effect::Terminate { pid: run.main },
+        }
+    }
+
+    fn spawn(
+        &self,
+        definition: Arc<Definition>,
+        action: Action,
+        main: Option<Pid>,
+        call: Call<S>,
+    ) -> Effect<S> {
+        let job = Job { program: self.name.clone(), definition, action, caller: call.caller };
+        Effect::Spawn(Spawn { job, arguments: call.arguments, main, stdio: call.stdio })
+    }
+
+    /// Returns the definition whose script an action runs: a start is by the present one; what concerns a run, by
+    /// that of the run.
+    fn definition_for(&self, action: Action) -> Option<&Arc<Definition>> {
+        let of_run = self.run().map(|run| &run.definition);
+        match action {
+            Action::Start | Action::Restart => self.definition.as_ref().or(of_run),
+            Action::Stop | Action::Reload | Action::Signal | Action::Status => {
+                of_run.or(self.definition.as_ref())
+            }
+        }
+    }
+
+    fn run(&self) -> Option<&Run> {
+        match &self.state {
+            State::Up(run) | State::Stopping { run, .. } => Some(run),
+            State::Down | State::Starting | State::Backoff { .. } => None,
+        }
+    }
+
+    fn refuse_busy(&self, call: &Call<S>, effects: &mut Vec<Effect<S>>) {
+        call.refuse(Code::Busy, format!("{} is {}", self.name, self.state.describe()), effects);
+    }
+
+    fn refuse_down(&self, call: &Call<S>, effects: &mut Vec<Effect<S>>) {
+        call.refuse(Code::NotRunning, format!("{} is not running", self.name), effects);
+    }
+
+    fn refuse_scriptless(&self, call: &Call<S>, effects: &mut Vec<Effect<S>>) {
+        call.refuse(Code::NoCmd, format!("{} has no script for start", self.name), effects);
+    }
+
+    fn refuse_lingering(&self, call: &Call<S>, effects: &mut Vec<Effect<S>>) {
+        let text = format!("{} is no longer in the configuration and cannot be started again", self.name);
+        call.refuse(Code::NoProg, text, effects);
+    }
+
+    fn cancelled(&self, caller: Caller, by: &str) -> Effect<S> {
+        refuse(caller, Code::Cancelled, format!("{} was {by} meanwhile", self.name))
+    }
+}
+
+/// Answers a request with a refusal.
+pub(crate) fn refuse<S>(caller: Caller, code: Code, text: impl Into<Vec<u8>>) -> Effect<S> {
+    reply(caller, Response::Refused(Refusal::new(code, text)))
+}
+
+/// Answers a request.
+pub(crate) fn reply<S>(caller: Caller, response: Response) -> Effect<S> {
+    Effect::Reply { caller, response }
+}

@@ -1,0 +1,120 @@
+//! The programs, and the indexes that find one by its main process and by its deadline.
+//!
+//! The indexes are kept here and nowhere else; what happens to a program is `program`'s business.
+
+use std::borrow::Borrow;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::Hash;
+use std::mem;
+use std::time::Instant;
+
+use procmgr_config::ProgramName;
+
+use crate::supervisor::event::Pid;
+use crate::supervisor::program::Program;
+
+/// Every program of the daemon.
+#[derive(Debug)]
+pub(crate) struct Table<S> {
+    rows: HashMap<ProgramName, Row<S>>,
+    /// The order of lists: that of the configuration, then what lingers. Names that are forgotten stay until the next
+    /// reordering and are passed over: taking each out at once would cost a scan apiece.
+    order: Vec<ProgramName>,
+    mains: HashMap<Pid, ProgramName>,
+    deadlines: BTreeSet<Deadline>,
+}
+
+#[derive(Debug)]
+struct Row<S> {
+    program: Program<S>,
+    /// The place in the file when the program was put in; it decides who goes first among those due at once.
+    place: usize,
+}
+
+/// Sorted by what is due first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Deadline {
+    due: Instant,
+    place: usize,
+    name: ProgramName,
+}
+
+impl<S: Clone> Table<S> {
+    /// Creates a table without programs.
+    pub(crate) fn new() -> Self {
+        Self { rows: HashMap::new(), order: Vec::new(), mains: HashMap::new(), deadlines: BTreeSet::new() }
+    }
+
+    /// Puts in a program that is down, behind all others.
+    pub(crate) fn insert(&mut self, name: ProgramName, program: Program<S>) {
+        let place = self.order.len();
+        self.order.push(name.clone());
+        self.rows.insert(name, Row { program, place });
+    }
+
+    /// Changes a program by `change`, keeps the indexes true, and forgets the program if nothing keeps it.
+    ///
+    /// Returns what `change` returns; `None` if there is no such program.
+    pub(crate) fn update<R>(
+        &mut self,
+        name: &ProgramName,
+        change: impl FnOnce(&mut Program<S>) -> R,
+    ) -> Option<R> {
+        let Row { program, place } = self.rows.get_mut(name)?;
+        let (main_before, due_before) = (program.main(), program.start_due());
+        let result = change(program);
+        let (main, due, is_forgotten) = (program.main(), program.start_due(), program.is_forgotten());
+        let deadline = |due| Deadline { due, place: *place, name: name.clone() };
+        if main != main_before {
+            main_before.map(|pid| self.mains.remove(&pid));
+            main.map(|pid| self.mains.insert(pid, name.clone()));
+        }
+        if due != due_before {
+            due_before.map(|due| self.deadlines.remove(&deadline(due)));
+            due.map(|due| self.deadlines.insert(deadline(due)));
+        }
+        if is_forgotten {
+            due.map(|due| self.deadlines.remove(&deadline(due)));
+            self.rows.remove(name);
+        }
+        Some(result)
+    }
+
+    /// Puts these programs first, in this order. The others keep their order behind them.
+    pub(crate) fn reorder(&mut self, first: Vec<ProgramName>) {
+        let mut seen: HashSet<ProgramName> = first.iter().cloned().collect();
+        let last = mem::replace(&mut self.order, first);
+        let rows = &self.rows;
+        self.order
+            .extend(last.into_iter().filter(|name| rows.contains_key(name) && seen.insert(name.clone())));
+    }
+
+    /// Returns a program by its name.
+    pub(crate) fn get<Q>(&self, name: &Q) -> Option<(&ProgramName, &Program<S>)>
+    where
+        ProgramName: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.rows.get_key_value(name).map(|(name, row)| (name, &row.program))
+    }
+
+    /// Returns the program whose main process this is.
+    pub(crate) fn of_main(&self, pid: Pid) -> Option<&ProgramName> {
+        self.mains.get(&pid)
+    }
+
+    /// Returns the program that is due first, and when.
+    pub(crate) fn first_due(&self) -> Option<(Instant, &ProgramName)> {
+        self.deadlines.first().map(|deadline| (deadline.due, &deadline.name))
+    }
+
+    /// Returns the programs in the order of lists.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&ProgramName, &Program<S>)> {
+        self.order.iter().filter_map(|name| self.get(name))
+    }
+
+    /// Returns the names in the order of lists.
+    pub(crate) fn names(&self) -> Vec<ProgramName> {
+        self.order.clone()
+    }
+}
