@@ -1,0 +1,149 @@
+//! What the user reads: answers on standard output, everything else on standard error.
+//!
+//! Nothing is asked and nothing decided here.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write};
+
+use procmgr_proto::message::{ProgramEntry, Refusal};
+
+use crate::ListFormat;
+
+/// Shows programs.
+pub(crate) fn programs(programs: &[ProgramEntry], format: ListFormat) -> io::Result<()> {
+    let stdout = io::stdout();
+    let text = match format {
+        ListFormat::Lines => lines(programs, stdout.is_terminal()),
+        ListFormat::NulTerminated => nul_terminated(programs),
+    };
+    write_out(&text)
+}
+
+/// Shows whether something runs: a program or the daemon.
+pub(crate) fn is_running(is_running: bool) -> io::Result<()> {
+    write_out(if is_running { b"running\n" } else { b"not running\n" })
+}
+
+/// Shows what the daemon remarks about its configuration.
+pub(crate) fn remarks(remarks: &[Vec<u8>]) {
+    for remark in remarks {
+        complain(&printable(remark));
+    }
+}
+
+/// Shows a refusal.
+pub(crate) fn refusal(refusal: &Refusal) {
+    complain(&format!("ERROR: ({}) {}", refusal.code, printable(&refusal.text)));
+}
+
+/// Shows why there is no answer.
+pub(crate) fn error(error: &dyn Error) {
+    let mut text = format!("ERROR: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let _ = write!(text, ": {cause}");
+        source = cause.source();
+    }
+    complain(&printable(text.as_bytes()));
+}
+
+/// Shows that an answer could not be written, unless nobody wants it any more.
+pub(crate) fn unwritten(cause: &io::Error) {
+    if cause.kind() != io::ErrorKind::BrokenPipe {
+        complain(&format!("ERROR: cannot write to standard output: {cause}"));
+    }
+}
+
+fn lines(programs: &[ProgramEntry], is_for_terminal: bool) -> Vec<u8> {
+    let shown = |name: &[u8]| if is_for_terminal { printable(name).into_bytes() } else { name.to_vec() };
+    let width = |name: &[u8]| String::from_utf8_lossy(name).chars().count();
+    let names: Vec<Vec<u8>> = programs.iter().map(|program| shown(&program.name)).collect();
+    let widest = names.iter().map(|name| width(name)).max().unwrap_or(0);
+    let mut text = Vec::new();
+    for (name, program) in names.iter().zip(programs) {
+        text.extend_from_slice(name);
+        text.resize(text.len() + widest - width(name), b' ');
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(&program.tokens.join(&b' '));
+        text.push(b'\n');
+    }
+    text
+}
+
+fn nul_terminated(programs: &[ProgramEntry]) -> Vec<u8> {
+    let record = |program: &ProgramEntry| {
+        [&program.name, b"\0".as_slice(), &program.tokens.join(&b' '), b"\0"].concat()
+    };
+    programs.iter().flat_map(record).collect()
+}
+
+/// Returns a text of which nothing can harm a terminal: control characters and bytes that are no text are escaped.
+/// Line feeds stay, for a reason may have several lines.
+fn printable(text: &[u8]) -> String {
+    let mut printable = String::new();
+    for chunk in text.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            if character.is_control() && character != '\n' {
+                printable.extend(character.escape_default());
+            } else {
+                printable.push(character);
+            }
+        }
+        let _ = write!(printable, "{}", chunk.invalid().escape_ascii());
+    }
+    printable
+}
+
+fn write_out(text: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout();
+    stdout.write_all(text)?;
+    stdout.flush()
+}
+
+/// Writes a line to standard error. If that does not take it, there is nobody to tell.
+fn complain(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries() -> Vec<ProgramEntry> {
+        let entry = |name: &[u8], tokens: &[&str]| ProgramEntry {
+            name: name.to_vec(),
+            tokens: tokens.iter().map(|token| token.as_bytes().to_vec()).collect(),
+        };
+        vec![entry(b"game", &["running", "stopping"]), entry("zoë\x1b[2J".as_bytes(), &["dead"])]
+    }
+
+    #[test]
+    fn names_are_padded_to_the_longest() {
+        assert_eq!(lines(&entries(), false), "game   : running stopping\nzoë\x1b[2J: dead\n".as_bytes());
+    }
+
+    #[test]
+    fn a_terminal_is_shown_no_control_characters() {
+        assert_eq!(
+            String::from_utf8(lines(&entries(), true)).unwrap(),
+            "game         : running stopping\nzoë\\u{1b}[2J: dead\n"
+        );
+    }
+
+    #[test]
+    fn scripts_get_the_bytes_between_nuls() {
+        assert_eq!(nul_terminated(&entries()), "game\0running stopping\0zoë\x1b[2J\0dead\0".as_bytes());
+    }
+
+    #[test]
+    fn no_programs_are_no_lines() {
+        assert_eq!(lines(&[], false), b"");
+        assert_eq!(nul_terminated(&[]), b"");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_escaped() {
+        assert_eq!(printable(b"a\xffb\x07\nc"), "a\\xffb\\u{7}\nc");
+    }
+}

@@ -1,0 +1,120 @@
+//! The one executable: reads the command line, then becomes the daemon or the client.
+//!
+//! What either of them does is in their crates; here are only the words of the command line, the environment and the
+//! exit status.
+
+mod args;
+mod defaults;
+mod logging;
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use procmgr_cli::Command;
+use procmgr_config::diagnostic::Findings;
+use procmgr_config::load::{self, LoadError};
+use procmgrd::error::Error;
+use procmgrd::{Ending, Options};
+
+use crate::args::{Args, DaemonArgs, Mode};
+
+/// The exit status of a command line that makes no sense.
+const USAGE_ERROR: u8 = 2;
+
+/// The exit status of a daemon that could not start or go on.
+const DAEMON_FAILED: u8 = 1;
+
+fn main() -> ExitCode {
+    let Args { config, log, mode } = match args::parse(env::args_os()) {
+        Ok(args) => args,
+        Err(args::Refused::Help(text)) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(args::Refused::Usage(reason)) => {
+            eprintln!("procmgr: {reason}\n{}", args::USAGE);
+            return USAGE_ERROR.into();
+        }
+    };
+    match mode {
+        Mode::Daemon(daemon) => {
+            logging::init(log, daemon.foreground);
+            serve(config_path(config), daemon)
+        }
+        Mode::Client(command) => ask(config, &command),
+    }
+    .into()
+}
+
+fn serve(config: PathBuf, daemon: DaemonArgs) -> u8 {
+    let options = Options {
+        config,
+        default_socket: defaults::SOCKET.into(),
+        shell: defaults::ACTION_SHELL.into(),
+        search_path: defaults::ACTION_PATH.into(),
+        pidfile: daemon.pidfile,
+        autostart: daemon.autostart,
+        foreground: daemon.foreground,
+    };
+    match procmgrd::run(options) {
+        Ok(Ending::Done) => 0,
+        Ok(Ending::NotStarted) => DAEMON_FAILED,
+        Err(error) => {
+            if let Error::Config(error) = &error {
+                show_findings(error);
+            }
+            eprintln!("procmgr: {error}");
+            logging::fatal(&error);
+            DAEMON_FAILED
+        }
+    }
+}
+
+fn ask(config: Option<PathBuf>, command: &Command) -> u8 {
+    match socket_path(config) {
+        Ok(socket) => command.run(&socket),
+        Err(error) => {
+            show_findings(&error);
+            eprintln!("ERROR: {error}");
+            command.failure_status()
+        }
+    }
+}
+
+fn show_findings(error: &LoadError) {
+    for line in error.findings().into_iter().flat_map(Findings::lines) {
+        eprintln!("{line}");
+    }
+}
+
+/// Finds the socket of the daemon, for a client. It need not be able to read the default configuration.
+fn socket_path(config: Option<PathBuf>) -> Result<PathBuf, LoadError> {
+    if let Some(socket) = variable("PROCMGR_SOCKET") {
+        return Ok(socket.into());
+    }
+    let named = config.or_else(|| variable("PROCMGR_CONFFILE").map(PathBuf::from));
+    let socket = match &named {
+        Some(path) => load::socket_path(path)?,
+        None => match load::socket_path(Path::new(defaults::CONFFILE)) {
+            Err(LoadError::Unreadable { source, .. }) if is_out_of_reach(&source) => None,
+            result => result?,
+        },
+    };
+    Ok(socket.unwrap_or_else(|| defaults::SOCKET.into()))
+}
+
+fn is_out_of_reach(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied)
+}
+
+fn config_path(named: Option<PathBuf>) -> PathBuf {
+    let named = named.or_else(|| variable("PROCMGR_CONFFILE").map(PathBuf::from));
+    named.unwrap_or_else(|| defaults::CONFFILE.into())
+}
+
+/// Returns an environment variable; an empty one is as good as none.
+fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
