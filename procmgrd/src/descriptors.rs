@@ -3,6 +3,9 @@
 //! Which descriptors a script is given on purpose is `spawn`'s business.
 #![expect(unsafe_code, reason = "no safe wrapper of close_range is at hand")]
 
+use std::fs;
+use std::io;
+
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
@@ -17,14 +20,34 @@ pub(crate) enum Inherited {
 }
 
 /// Keeps descriptors that the daemon was started with from its scripts. To be called before any other is opened.
-pub(crate) fn settle_inherited(inherited: Inherited) -> nix::Result<()> {
+pub(crate) fn settle_inherited(inherited: Inherited) -> io::Result<()> {
     let flags = match inherited {
         Inherited::Keep => libc::CLOSE_RANGE_CLOEXEC,
         Inherited::Close => 0,
     };
     // SAFETY: nothing in this process owns a descriptor above the standard three yet.
-    Errno::result(unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, flags) }).map(drop)
+    let result = unsafe { libc::syscall(libc::SYS_close_range, FIRST_INHERITED, libc::c_uint::MAX, flags) };
+    match Errno::result(result) {
+        // Kernels before 5.9 and 5.11 do not know the call and the flag.
+        Err(Errno::ENOSYS | Errno::EINVAL) => mark_each(),
+        result => Ok(result.map(drop)?),
+    }
 }
+
+/// Marks every descriptor but the standard three as close-on-exec, one by one.
+fn mark_each() -> io::Result<()> {
+    for entry in fs::read_dir("/proc/self/fd")? {
+        let number = entry?.file_name().to_str().and_then(|name| name.parse().ok());
+        if let Some(descriptor) = number.filter(|number| *number >= FIRST_INHERITED) {
+            // SAFETY: a mark changes nothing for whoever may own the descriptor.
+            unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+    Ok(())
+}
+
+/// Standard input, output and error come before it.
+const FIRST_INHERITED: libc::c_int = 3;
 
 /// The limits on open descriptors of the daemon and of its scripts.
 ///
@@ -74,3 +97,31 @@ fn set_soft(soft: rlim_t) -> nix::Result<()> {
 /// Where "as many as the system grants" is unlimited, this is plenty: a descriptor for each of 10,000 programs and
 /// each of 10,000 clients, and as many again three times over.
 const MOST: rlim_t = 65_536;
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::AsFd;
+
+    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+
+    use super::*;
+
+    #[test]
+    fn old_kernels_are_served_one_descriptor_at_a_time() {
+        let file = File::open("/dev/null").unwrap();
+        fcntl(file.as_fd(), FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+        mark_each().unwrap();
+        let flags = FdFlag::from_bits_retain(fcntl(file.as_fd(), FcntlArg::F_GETFD).unwrap());
+        assert_eq!(flags, FdFlag::FD_CLOEXEC);
+    }
+
+    #[test]
+    fn the_limit_is_lowered_for_as_long_as_a_script_is_spawned() {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        let limit = DescriptorLimit { inherited: 256.min(hard), raised: 512.min(hard) };
+        let seen = limit.lowered(|| getrlimit(Resource::RLIMIT_NOFILE).unwrap());
+        assert_eq!(seen, (256.min(hard), hard));
+        assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (512.min(hard), hard));
+    }
+}

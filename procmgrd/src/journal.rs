@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use procmgr_config::ProgramName;
@@ -66,6 +67,11 @@ impl Journal {
             _ => log::info!("{line}"),
         }
     }
+}
+
+/// Logs that the daemon serves.
+pub(crate) fn serving(socket: &Path) {
+    log::info!(target: NOTE, "the daemon serves at {}", socket.display());
 }
 
 /// Logs a decision that no client has asked for.

@@ -141,6 +141,7 @@ fn serve(options: Options, base: &Path, announce: impl FnOnce() -> Result<(), Er
     let journal = Journal::default();
     announce()?;
     notifier.ready();
+    journal::serving(server.socket_path());
     let daemon = Daemon { supervisor, poller, signals, server, spawner, config, journal, notifier };
     daemon.run(group.map(Event::Autostart), || drop(pidfile))
 }

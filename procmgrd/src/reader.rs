@@ -179,3 +179,6 @@ fn begin_body(header: &[u8; HEADER_LENGTH]) -> Result<PartialBody, End> {
 
 /// As many descriptors as the hungriest request has.
 const MAX_WANTED: usize = 3;
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Instant;
 
 use nix::sys::socket::getsockopt;
@@ -80,6 +81,11 @@ impl Server {
             per_user: (descriptors / 16).clamp(8, MOST_CONNECTIONS_PER_USER),
             of_all_users: descriptors / 8,
         })
+    }
+
+    /// Returns where clients connect.
+    pub(crate) fn socket_path(&self) -> &Path {
+        self.listener.path()
     }
 
     /// Accepts who has connected, as far as there is room.

@@ -4,6 +4,7 @@
 //! what is to be done goes out as [`Effect`]s.
 
 mod access;
+mod call;
 pub(crate) mod event;
 mod program;
 mod table;
@@ -18,10 +19,11 @@ use std::time::Instant;
 use procmgr_config::{Config, Definition, Group, ProgramName, Uid};
 use procmgr_proto::message::{Action, Code, ExitStatus, Invocation, ProgramEntry, Refusal, Response};
 
+use crate::supervisor::call::{Call, refuse, reply};
 use crate::supervisor::event::{
     Caller, Changes, Control, Effect, Event, Job, Loaded, Peer, Pid, Question, Rejected, Report,
 };
-use crate::supervisor::program::{Call, Program, refuse, reply};
+use crate::supervisor::program::Program;
 use crate::supervisor::table::Table;
 
 /// How many programs one [`Event::Deadline`] starts at the most. Others are due still, and come next, but the
@@ -35,8 +37,8 @@ pub(crate) struct Supervisor<S> {
     owner: Uid,
     socket_path: PathBuf,
     programs: Table<S>,
-    /// The control processes: whose end is waited for, and by whom.
-    controls: HashMap<Pid, Option<Caller>>,
+    /// The control processes whose end somebody waits for.
+    controls: HashMap<Pid, Caller>,
 }
 
 /// When a client is answered that has asked for an action with a script.
@@ -151,20 +153,16 @@ impl<S: Clone> Supervisor<S> {
                 let name = job.program.clone();
                 self.programs.update(&name, |program| program.main_spawned(job, pid, effects));
             }
-            ReplyPoint::ScriptExited => {
-                self.controls.insert(pid, job.caller);
-            }
+            ReplyPoint::ScriptExited => self.controls.extend(job.caller.map(|caller| (pid, caller))),
             // The caller waits for the main process, so nobody does for this one.
-            ReplyPoint::MainExited => {
-                self.controls.insert(pid, None);
-            }
+            ReplyPoint::MainExited => {}
         }
     }
 
     fn exited(&mut self, now: Instant, pid: Pid, status: ExitStatus, effects: &mut Vec<Effect<S>>) {
         if let Some(name) = self.programs.of_main(pid).cloned() {
             self.programs.update(&name, |program| program.main_exited(now, status, effects));
-        } else if let Some(Some(caller)) = self.controls.remove(&pid) {
+        } else if let Some(caller) = self.controls.remove(&pid) {
             effects.push(reply(caller, Response::Exited(status)));
         }
     }
@@ -173,13 +171,13 @@ impl<S: Clone> Supervisor<S> {
         for _ in 0..STARTS_PER_DEADLINE {
             let Some((_, name)) = self.programs.first_due().filter(|(due, _)| *due <= now) else { break };
             let name = name.clone();
-            self.programs.update(&name, |program| program.deadline(now, effects));
+            self.programs.update(&name, |program| program.deadline(effects));
         }
     }
 
     /// Ends the daemon. Programs go on; whoever waits is told that nobody will answer.
     fn end(&mut self, caller: Option<Caller>, effects: &mut Vec<Effect<S>>) {
-        let mut waiting: Vec<Caller> = self.controls.drain().filter_map(|(_, caller)| caller).collect();
+        let mut waiting: Vec<Caller> = self.controls.drain().map(|(_, caller)| caller).collect();
         for name in self.programs.names() {
             waiting.extend(self.programs.update(&name, Program::abandon).unwrap_or_default());
         }

@@ -15,7 +15,7 @@
 //!
 //! | state | start script spawned / failed | restart script spawned | stop script failed |
 //! |---|---|---|---|
-//! | Starting | → Up [Done] / → Down [Refuse SPAWN], for nobody → Backoff or Down | | |
+//! | Starting | → Up [Done] / → Backoff if it was due before, else → Down [Refuse SPAWN]; for nobody: as after a death | | |
 //! | Up | | → Up under the new main process [Done] | |
 //! | Stopping | | → Up under the new main process [Done, Refuse the waiting CANCELLED] | → Up, unless others wait [Refuse SPAWN] |
 //! | Restarting | | the same, the restarter among the waiting | → Up, unless others wait [Refuse SPAWN] |
@@ -30,16 +30,22 @@
 //! | Backoff | | → Starting [Spawn for nobody] | forgotten |
 //!
 //! The *stop action* is the stop script, or else SIGTERM. A start that lacks its script is refused NOCMD, for nobody
-//! it is reported and → Down. Restarting is Stopping with a start that comes next. An exit concerns a program only if
+//! it is reported and → Down; a restart without a script needs one for the start. Any other script that could not be
+//! executed is refused SPAWN. Restarting is Stopping with a start that comes next. An exit concerns a program only if
 //! it is of its main process *now*: after a restart script the old process is nobody's.
+//!
+//! A reload with a script is refused NOTRUNNING in Down and Backoff and BUSY in Starting, and spawned beside in
+//! the others; without one it is a restart. Signal and status are spawned, or answered, in every state. Of what
+//! lingers, everything that concerns its run is possible; to start it again, by whatever way, is refused NOPROG.
 
 use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use procmgr_config::{Allowed, Definition, ProgramName};
-use procmgr_proto::message::{Action, Code, ExitStatus, Refusal, Response};
+use procmgr_config::{Allowed, Definition, ProgramName, Rule};
+use procmgr_proto::message::{Action, Code, ExitStatus, Response};
 
+use crate::supervisor::call::{Call, refuse, reply};
 use crate::supervisor::event::{Caller, Effect, Job, Pid, Report, Spawn};
 
 /// One program.
@@ -54,7 +60,11 @@ pub(crate) struct Program<S> {
 #[derive(Debug)]
 enum State<S> {
     Down,
-    Starting,
+    /// Due again then, if it was before somebody else asked for the start, should that fail.
+    Starting {
+        definition: Arc<Definition>,
+        due: Option<Instant>,
+    },
     Up(Run),
     /// Restarting, if a start comes `next`.
     Stopping {
@@ -71,7 +81,7 @@ impl<S> State<S> {
     fn describe(&self) -> &'static str {
         match self {
             Self::Down => "down",
-            Self::Starting => "starting",
+            Self::Starting { .. } => "starting",
             Self::Up(_) => "running",
             Self::Stopping { next: None, .. } => "stopping",
             Self::Stopping { next: Some(_), .. } => "restarting",
@@ -85,29 +95,6 @@ impl<S> State<S> {
 struct Run {
     main: Pid,
     definition: Arc<Definition>,
-}
-
-/// For whom a script runs, with what arguments and on whose terminal.
-#[derive(Debug)]
-pub(crate) struct Call<S> {
-    caller: Option<Caller>,
-    arguments: Vec<Vec<u8>>,
-    stdio: Option<S>,
-}
-
-impl<S> Call<S> {
-    /// Creates the call of a client.
-    pub(crate) fn new(caller: Caller, arguments: Vec<Vec<u8>>, stdio: S) -> Self {
-        Self { caller: Some(caller), arguments, stdio: Some(stdio) }
-    }
-
-    fn refuse(&self, code: Code, text: String, effects: &mut Vec<Effect<S>>) {
-        effects.extend(self.caller.map(|caller| refuse(caller, code, text)));
-    }
-
-    fn of_nobody() -> Self {
-        Self { caller: None, arguments: Vec::new(), stdio: None }
-    }
 }
 
 impl<S: Clone> Program<S> {
@@ -153,23 +140,13 @@ impl<S: Clone> Program<S> {
         effects: &mut Vec<Effect<S>>,
     ) {
         match job.action {
-            Action::Start => match job.caller {
-                Some(_) => self.state = State::Down,
-                None => self.die(
-                    now,
-                    |program, retry| Report::StartFailed { program, reason: reason.to_owned(), retry },
-                    effects,
-                ),
-            },
+            Action::Start => self.start_failed(now, job, reason, effects),
             Action::Stop => self.stop_failed(job),
             Action::Restart | Action::Reload | Action::Signal | Action::Status => {}
         }
         if let Some(caller) = job.caller {
-            effects.push(refuse(
-                caller,
-                Code::Spawn,
-                format!("cannot run {} of {}: {reason}", job.action, job.program),
-            ));
+            let text = format!("cannot run {} of {}: {reason}", job.action, job.program);
+            effects.push(refuse(caller, Code::Spawn, text));
         }
     }
 
@@ -189,16 +166,16 @@ impl<S: Clone> Program<S> {
                     self.begin(call, effects);
                 }
             }
-            other @ (State::Down | State::Starting | State::Backoff { .. }) => {
+            other @ (State::Down | State::Starting { .. } | State::Backoff { .. }) => {
                 debug_assert!(false, "{} has no main process", self.name);
                 self.state = other;
             }
         }
     }
 
-    /// Starts the program, for nobody, if the time for it has come.
-    pub(crate) fn deadline(&mut self, now: Instant, effects: &mut Vec<Effect<S>>) {
-        if self.start_due().is_some_and(|until| until <= now) {
+    /// Starts the program, for nobody, now that the time for it has come.
+    pub(crate) fn deadline(&mut self, effects: &mut Vec<Effect<S>>) {
+        if self.start_due().is_some() {
             self.begin(Call::of_nobody(), effects);
         }
     }
@@ -224,7 +201,7 @@ impl<S: Clone> Program<S> {
                 let restarter = next.take().and_then(|call| call.caller);
                 mem::take(waiting).into_iter().chain(restarter).collect()
             }
-            State::Down | State::Starting | State::Up(_) | State::Backoff { .. } => Vec::new(),
+            State::Down | State::Starting { .. } | State::Up(_) | State::Backoff { .. } => Vec::new(),
         }
     }
 
@@ -232,7 +209,7 @@ impl<S: Clone> Program<S> {
     pub(crate) fn is_forgotten(&self) -> bool {
         match self.state {
             State::Down | State::Backoff { .. } => self.definition.is_none(),
-            State::Starting | State::Up(_) | State::Stopping { .. } => false,
+            State::Starting { .. } | State::Up(_) | State::Stopping { .. } => false,
         }
     }
 
@@ -250,17 +227,22 @@ impl<S: Clone> Program<S> {
     pub(crate) fn start_due(&self) -> Option<Instant> {
         match self.state {
             State::Backoff { until } => Some(until),
-            State::Down | State::Starting | State::Up(_) | State::Stopping { .. } => None,
+            State::Down | State::Starting { .. } | State::Up(_) | State::Stopping { .. } => None,
         }
     }
 
     /// Returns the rights that a peer needs for an action, all of them.
     ///
-    /// The script that would run must allow it. While that is one of an older definition, the present one must allow
-    /// it as well, so that a right that was taken away is gone at once.
+    /// The present definition must allow it, so that a right that was taken away is gone at once. If the script is not
+    /// the present one, the definition that it is from must allow it as well: a right to a new script is none to the
+    /// old one.
     pub(crate) fn rights(&self, action: Action) -> impl Iterator<Item = Allowed> {
-        let definitions = [self.definition_for(action), self.definition.as_ref()];
-        definitions.into_iter().flatten().map(move |definition| definition.rule(action).allowed)
+        let present = self.definition.as_deref().map(|definition| definition.rule(action));
+        let effective = self.definition_for(action).map(|definition| definition.rule(action));
+        let is_same =
+            |rule: &&Rule| present.is_some_and(|it| it.script == rule.script && it.identity == rule.identity);
+        let older = effective.filter(|rule| !is_same(rule));
+        present.into_iter().chain(older).map(|rule| rule.allowed)
     }
 
     /// Returns the words by which lists describe the program.
@@ -270,7 +252,7 @@ impl<S: Clone> Program<S> {
             tokens.push("lingering");
         }
         match &self.state {
-            State::Down | State::Starting | State::Up(_) => {}
+            State::Down | State::Starting { .. } | State::Up(_) => {}
             State::Stopping { next: None, .. } => tokens.push("stopping"),
             State::Stopping { next: Some(_), .. } | State::Backoff { .. } => tokens.push("restarting"),
         }
@@ -280,15 +262,17 @@ impl<S: Clone> Program<S> {
     fn start(&mut self, call: Call<S>, effects: &mut Vec<Effect<S>>) {
         match self.state {
             State::Down | State::Backoff { .. } => self.begin(call, effects),
-            State::Starting | State::Up(_) | State::Stopping { .. } => self.refuse_busy(&call, effects),
+            State::Starting { .. } | State::Up(_) | State::Stopping { .. } => {
+                self.refuse_busy(&call, effects);
+            }
         }
     }
 
     fn stop(&mut self, call: Call<S>, effects: &mut Vec<Effect<S>>) {
         match mem::replace(&mut self.state, State::Down) {
             State::Down => self.refuse_down(&call, effects),
-            State::Starting => {
-                self.state = State::Starting;
+            starting @ State::Starting { .. } => {
+                self.state = starting;
                 self.refuse_busy(&call, effects);
             }
             State::Up(run) => self.stop_run(run, Vec::new(), call, effects),
@@ -313,7 +297,9 @@ impl<S: Clone> Program<S> {
         };
         match (&mut self.state, &definition.rule(Action::Restart).script) {
             (State::Down, _) => self.refuse_down(&call, effects),
-            (State::Starting | State::Stopping { next: Some(_), .. }, _) => self.refuse_busy(&call, effects),
+            (State::Starting { .. } | State::Stopping { next: Some(_), .. }, _) => {
+                self.refuse_busy(&call, effects);
+            }
             (State::Backoff { .. }, _) => self.begin(call, effects),
             (State::Up(run) | State::Stopping { run, next: None, .. }, Some(_)) => {
                 let main = run.main;
@@ -338,12 +324,12 @@ impl<S: Clone> Program<S> {
 
     fn reload(&mut self, call: Call<S>, effects: &mut Vec<Effect<S>>) {
         match &self.state {
-            State::Down | State::Starting | State::Backoff { .. } => {
+            State::Down | State::Starting { .. } | State::Backoff { .. } => {
                 let scripted = self
                     .definition_for(Action::Reload)
                     .and_then(|it| it.rule(Action::Reload).script.as_ref());
                 match (&self.state, scripted) {
-                    (State::Starting, _) => self.refuse_busy(&call, effects),
+                    (State::Starting { .. }, _) => self.refuse_busy(&call, effects),
                     (_, Some(_)) => self.refuse_down(&call, effects),
                     (_, None) => self.restart(call, effects),
                 }
@@ -382,7 +368,7 @@ impl<S: Clone> Program<S> {
             return self.refuse_lingering(&call, effects);
         };
         if definition.rule(Action::Start).script.is_some() {
-            self.state = State::Starting;
+            self.state = State::Starting { definition: Arc::clone(&definition), due: self.start_due() };
             effects.push(self.spawn(definition, Action::Start, None, call));
         } else if call.caller.is_some() {
             self.refuse_scriptless(&call, effects);
@@ -403,6 +389,16 @@ impl<S: Clone> Program<S> {
         let delay = self.definition.as_ref().and_then(|definition| definition.restart_delay);
         self.state = delay.map_or(State::Down, |delay| State::Backoff { until: now + delay });
         effects.push(Effect::Report(report(self.name.clone(), delay)));
+    }
+
+    /// Takes back a start that a client has asked for; one that nobody has asked for counts as a death.
+    fn start_failed(&mut self, now: Instant, job: &Job, reason: &str, effects: &mut Vec<Effect<S>>) {
+        if job.caller.is_none() {
+            let report = |program, retry| Report::StartFailed { program, reason: reason.to_owned(), retry };
+            self.die(now, report, effects);
+        } else if let State::Starting { due, .. } = self.state {
+            self.state = due.map_or(State::Down, |until| State::Backoff { until });
+        }
     }
 
     /// Takes back a stop, or the restart that began with it, whose script could not be executed.
@@ -437,7 +433,11 @@ impl<S: Clone> Program<S> {
     /// Returns the definition whose script an action runs: a start is by the present one; what concerns a run, by
     /// that of the run.
     fn definition_for(&self, action: Action) -> Option<&Arc<Definition>> {
-        let of_run = self.run().map(|run| &run.definition);
+        let of_run = match &self.state {
+            State::Starting { definition, .. } => Some(definition),
+            State::Up(run) | State::Stopping { run, .. } => Some(&run.definition),
+            State::Down | State::Backoff { .. } => None,
+        };
         match action {
             Action::Start | Action::Restart => self.definition.as_ref().or(of_run),
             Action::Stop | Action::Reload | Action::Signal | Action::Status => {
@@ -449,7 +449,7 @@ impl<S: Clone> Program<S> {
     fn run(&self) -> Option<&Run> {
         match &self.state {
             State::Up(run) | State::Stopping { run, .. } => Some(run),
-            State::Down | State::Starting | State::Backoff { .. } => None,
+            State::Down | State::Starting { .. } | State::Backoff { .. } => None,
         }
     }
 
@@ -473,14 +473,4 @@ impl<S: Clone> Program<S> {
     fn cancelled(&self, caller: Caller, by: &str) -> Effect<S> {
         refuse(caller, Code::Cancelled, format!("{} was {by} meanwhile", self.name))
     }
-}
-
-/// Answers a request with a refusal.
-pub(crate) fn refuse<S>(caller: Caller, code: Code, text: impl Into<Vec<u8>>) -> Effect<S> {
-    reply(caller, Response::Refused(Refusal::new(code, text)))
-}
-
-/// Answers a request.
-pub(crate) fn reply<S>(caller: Caller, response: Response) -> Effect<S> {
-    Effect::Reply { caller, response }
 }

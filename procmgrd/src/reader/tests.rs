@@ -1,0 +1,185 @@
+//! Frames as they come out of a socket that was fed in every way a peer can think of.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+
+use procmgr_proto::codec::encode_request;
+use procmgr_proto::frame::Header;
+use procmgr_proto::message::{Invocation, Request};
+use procmgr_proto::stdio::send;
+
+use super::*;
+
+/// What a reader makes of what its peer sends.
+struct Pair {
+    peer: UnixStream,
+    stream: UnixStream,
+    reader: FrameReader,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let (peer, stream) = UnixStream::pair().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        Self { peer, stream, reader: FrameReader::default() }
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.peer.write_all(bytes).unwrap();
+    }
+
+    fn send_with(&mut self, bytes: &[u8], descriptors: usize) {
+        let null = File::open("/dev/null").unwrap();
+        send(&self.peer, bytes, &vec![null.as_fd(); descriptors]).unwrap();
+    }
+
+    /// Returns what the next call yields: `id: body length, descriptors`, a refusal, or how it ended.
+    fn read(&mut self) -> String {
+        let refused = |refusal: Refusal| format!("{} {}", refusal.code, refusal.text.escape_ascii());
+        match self.reader.read(self.stream.as_fd()) {
+            Ok(None) => "nothing".to_owned(),
+            Ok(Some(Frame { id, content: Content::Body { body, descriptors } })) => {
+                format!("{id}: {} bytes, {} descriptors", body.len(), descriptors.len())
+            }
+            Ok(Some(Frame { id, content: Content::Refused(refusal) })) => {
+                format!("{id}: {}", refused(refusal))
+            }
+            Err(End::Closed) => "closed".to_owned(),
+            Err(End::Broken { id, refusal }) => format!("{id}: broken, {}", refused(refusal)),
+        }
+    }
+}
+
+fn ping(id: u32) -> Vec<u8> {
+    encode_request(id, &Request::Ping).unwrap()
+}
+
+fn invoke(id: u32) -> Vec<u8> {
+    let invocation = Invocation { program: b"p".to_vec(), action: b"a".to_vec(), arguments: Vec::new() };
+    encode_request(id, &Request::Invoke(invocation)).unwrap()
+}
+
+fn header(change: impl FnOnce(&mut Header)) -> Vec<u8> {
+    let mut header = Header { version: VERSION, kind: Kind::Request, descriptors: 0, id: 7, length: 4 };
+    change(&mut header);
+    header.to_bytes().to_vec()
+}
+
+#[test]
+fn a_frame_is_the_same_however_it_is_cut() {
+    let frame = [ping(1), ping(2)].concat();
+    for cut in 1..frame.len() {
+        let mut pair = Pair::new();
+        let mut read = Vec::new();
+        for part in [&frame[..cut], &frame[cut..]] {
+            pair.send(part);
+            read.extend([pair.read(), pair.read(), pair.read()].into_iter().filter(|it| it != "nothing"));
+        }
+        assert_eq!(read, ["1: 4 bytes, 0 descriptors", "2: 4 bytes, 0 descriptors"], "cut at {cut}");
+    }
+}
+
+#[test]
+fn descriptors_stay_with_their_frame_when_many_frames_wait() {
+    let mut pair = Pair::new();
+    pair.send(&ping(1));
+    pair.send_with(&invoke(2), 3);
+    pair.send(&ping(3));
+    pair.send_with(&invoke(4), 3);
+    let read = [pair.read(), pair.read(), pair.read(), pair.read(), pair.read()];
+    assert_eq!(
+        read,
+        [
+            "1: 4 bytes, 0 descriptors",
+            "2: 30 bytes, 3 descriptors",
+            "3: 4 bytes, 0 descriptors",
+            "4: 30 bytes, 3 descriptors",
+            "nothing"
+        ]
+    );
+}
+
+#[test]
+fn descriptors_that_are_not_as_announced_are_refused_and_the_next_frame_is_read() {
+    for (announced, sent) in [(0, 1), (3, 0), (3, 2), (2, 3), (253, 0)] {
+        let mut pair = Pair::new();
+        let frame = [header(|header| header.descriptors = announced), vec![0; 4]].concat();
+        pair.send_with(&frame, sent);
+        pair.send(&ping(8));
+        let expected = format!("7: BADMSG {announced} descriptors were announced and {sent} came");
+        assert_eq!([pair.read(), pair.read()], [expected, "8: 4 bytes, 0 descriptors".to_owned()]);
+    }
+}
+
+#[test]
+fn descriptors_in_the_middle_of_a_frame_end_the_connection() {
+    let mut pair = Pair::new();
+    pair.send(&ping(7)[..10]);
+    assert_eq!(pair.read(), "nothing");
+    pair.send_with(&ping(7)[10..], 1);
+    assert_eq!(pair.read(), "0: broken, BADMSG descriptors came in the middle of a frame");
+    let mut pair = Pair::new();
+    pair.send(&ping(7)[..18]);
+    assert_eq!(pair.read(), "nothing");
+    pair.send_with(&ping(7)[18..], 1);
+    assert_eq!(pair.read(), "7: broken, BADMSG descriptors came in the middle of a frame");
+}
+
+#[test]
+fn more_descriptors_than_any_request_has_end_the_connection() {
+    let mut pair = Pair::new();
+    pair.send_with(&invoke(1), 4);
+    assert_eq!(pair.read(), "0: broken, BADMSG more descriptors came than any request has");
+}
+
+#[test]
+fn another_version_is_refused_and_its_body_passed_over() {
+    let mut pair = Pair::new();
+    let length = 100_000;
+    pair.send(&header(|header| (header.version, header.length) = (9, length)));
+    pair.send(&vec![b'x'; 100_000]);
+    pair.send(&ping(8));
+    assert_eq!(pair.read(), "7: VERSION version 9 is not known here, 1 is the highest one");
+    assert_eq!(pair.read(), "8: 4 bytes, 0 descriptors");
+}
+
+#[test]
+fn the_memory_for_a_body_grows_with_what_has_come() {
+    let mut pair = Pair::new();
+    pair.send(&header(|header| header.length = 4 << 20));
+    assert_eq!(pair.read(), "nothing");
+    assert!(pair.reader.buffered() <= CHUNK, "{} bytes for a header", pair.reader.buffered());
+}
+
+#[test]
+fn what_is_no_frame_ends_the_connection() {
+    let too_long = header(|header| header.length = (4 << 20) + 1);
+    let response = header(|header| header.kind = Kind::Response);
+    let mut unknown_kind = header(|_| {});
+    unknown_kind[6] = 9;
+    let cases = [
+        (b"GET / HTTP/1.1\r\n".to_vec(), "0: broken, BADMSG"),
+        (too_long, "7: broken, LIMIT"),
+        (unknown_kind, "7: broken, BADMSG"),
+        ([response, vec![0; 4]].concat(), "7: BADMSG only requests are taken here"),
+    ];
+    for (bytes, expected) in cases {
+        let mut pair = Pair::new();
+        pair.send(&bytes);
+        let read = pair.read();
+        assert!(read.starts_with(expected), "{read}");
+    }
+}
+
+#[test]
+fn a_peer_that_closes_amidst_a_frame_is_told_so() {
+    let mut pair = Pair::new();
+    pair.send(&ping(7)[..17]);
+    pair.peer.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(pair.read(), "7: broken, BADMSG the frame is cut short");
+    let mut pair = Pair::new();
+    pair.peer.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(pair.read(), "closed");
+}

@@ -1,0 +1,321 @@
+//! The world of the supervisor's tests: clients, terminals, processes and time, all of them plain values.
+//!
+//! No promise is tested here; each file below tests those on one subject.
+
+mod autostart;
+mod beside;
+mod deaths;
+mod model;
+mod reconfiguration;
+mod requests;
+mod rights;
+mod shutdown;
+mod spawns;
+mod steps;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use procmgr_config::{Allowed, Config, Definition, Gid, ProgramName, Rule, Uid};
+use procmgr_proto::message::{Action, Code, ExitStatus, Invocation, Refusal, Response};
+
+use crate::supervisor::Supervisor;
+use crate::supervisor::event::{
+    Caller, Changes, Effect, Event, Job, Loaded, Peer, Pid, Question, Report, Spawn,
+};
+
+const OWNER: Uid = Uid(50);
+const ROOT: Peer = Peer { pid: Pid(9), uid: Uid(0), gid: Gid(0) };
+
+/// The main process of the program that a world begins with.
+const MAIN: Pid = Pid(100);
+/// The process of a script that has been run later.
+const SCRIPT: Pid = Pid(200);
+
+const DELAY: Duration = Duration::from_secs(5);
+const SUCCESS: ExitStatus = ExitStatus::Code(0);
+
+// The clients that bring a program into its state; the tests themselves use the numbers below.
+const STARTER: u64 = 7;
+const STOPPER: u64 = 8;
+const RESTARTER: u64 = 9;
+
+/// Standard input, output and error: a label, by which a test sees *whose* terminal a script got.
+type Terminal = &'static str;
+
+type Effects = Vec<Effect<Terminal>>;
+
+/// A supervisor, and the time it is told.
+struct World {
+    supervisor: Supervisor<Terminal>,
+    now: Instant,
+}
+
+impl World {
+    fn of(programs: &[&Definition]) -> Self {
+        Self { supervisor: Supervisor::new(config(programs), OWNER), now: Instant::now() }
+    }
+
+    /// Creates a world whose only program is down.
+    fn down(program: &Definition) -> Self {
+        Self::of(&[program])
+    }
+
+    /// Creates a world whose only program is starting, for [`STARTER`].
+    fn starting(program: &Definition) -> Self {
+        let mut world = Self::down(program);
+        world.request(STARTER, "game", Action::Start);
+        world
+    }
+
+    /// Creates a world whose only program is up, with the main process [`MAIN`].
+    fn up(program: &Definition) -> Self {
+        let mut world = Self::down(program);
+        let effects = world.request(STARTER, "game", Action::Start);
+        assert_eq!(world.spawned(effects, MAIN), [done(STARTER)]);
+        world
+    }
+
+    /// Creates a world whose only program is stopping, for [`STOPPER`].
+    fn stopping(program: &Definition) -> Self {
+        let mut world = Self::up(program);
+        world.request_and_spawn(STOPPER, "game", Action::Stop);
+        assert_eq!(world.list(), "game: running stopping");
+        world
+    }
+
+    /// Creates a world whose only program is restarting by default, for [`RESTARTER`].
+    fn restarting(program: &Definition) -> Self {
+        let mut world = Self::up(program);
+        world.request_and_spawn(RESTARTER, "game", Action::Restart);
+        assert_eq!(world.list(), "game: running restarting");
+        world
+    }
+
+    /// Creates a world whose only program, which has a restart delay, has just died.
+    fn in_backoff(program: &Definition) -> Self {
+        let mut world = Self::up(program);
+        world.exited(MAIN, SUCCESS);
+        assert_eq!(world.next_deadline(), Some(DELAY));
+        world
+    }
+
+    fn tell(&mut self, event: Event<Terminal>) -> Effects {
+        self.supervisor.handle(self.now, event)
+    }
+
+    /// Has a client, who is root, ask for an action.
+    fn request(&mut self, client: u64, program: &str, action: Action) -> Effects {
+        self.request_as(ROOT, client, [program, action.name()], &[])
+    }
+
+    fn request_with(&mut self, client: u64, program: &str, action: Action, arguments: &[&str]) -> Effects {
+        self.request_as(ROOT, client, [program, action.name()], arguments)
+    }
+
+    fn request_as(
+        &mut self,
+        peer: Peer,
+        client: u64,
+        [program, action]: [&str; 2],
+        arguments: &[&str],
+    ) -> Effects {
+        let invocation =
+            Invocation { program: program.into(), action: action.into(), arguments: bytes(arguments) };
+        self.tell(Event::Invoked { caller: caller(client), peer, invocation, stdio: terminal(client) })
+    }
+
+    /// Has a client, who is root, ask for an action, and lets the script run, if there is one, as [`SCRIPT`].
+    fn request_and_spawn(&mut self, client: u64, program: &str, action: Action) -> Effects {
+        let effects = self.request(client, program, action);
+        let has_script = effects.iter().any(|effect| matches!(effect, Effect::Spawn(_)));
+        if has_script { self.spawned(effects, SCRIPT) } else { effects }
+    }
+
+    fn question(&mut self, client: u64, question: Question) -> Effects {
+        self.tell(Event::Asked { caller: caller(client), peer: ROOT, question })
+    }
+
+    /// Answers the only spawn in a list of effects with a process.
+    fn spawned(&mut self, effects: Effects, pid: Pid) -> Effects {
+        self.tell(Event::Spawned { job: only_job(effects), pid })
+    }
+
+    /// Answers the only spawn in a list of effects with a failure.
+    fn spawn_failed(&mut self, effects: Effects) -> Effects {
+        self.tell(Event::SpawnFailed { job: only_job(effects), reason: "no shell".to_owned() })
+    }
+
+    fn exited(&mut self, pid: Pid, status: ExitStatus) -> Effects {
+        self.tell(Event::Exited { pid, status })
+    }
+
+    /// Lets time pass, and tells of it.
+    fn pass(&mut self, time: Duration) -> Effects {
+        self.now += time;
+        self.tell(Event::Deadline)
+    }
+
+    /// Puts these definitions in force.
+    fn configure(&mut self, programs: &[&Definition]) -> Effects {
+        let loaded = Loaded { config: config(programs), remarks: Vec::new() };
+        self.tell(Event::Configured { caller: None, outcome: Ok(loaded) })
+    }
+
+    /// Returns how long it is until the next deadline.
+    fn next_deadline(&self) -> Option<Duration> {
+        self.supervisor.next_deadline().map(|due| due - self.now)
+    }
+
+    /// Returns what lists say: `NAME: TOKEN TOKEN` for each program, separated by commas.
+    fn list(&mut self) -> String {
+        let effects = self.question(0, Question::List);
+        let [Effect::Reply { response: Response::Programs(entries), .. }] = effects.as_slice() else {
+            panic!("a list is answered by a list, not by {effects:?}");
+        };
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let entries = entries.iter().map(|entry| {
+            let tokens: Vec<String> = entry.tokens.iter().map(|token| text(token)).collect();
+            format!("{}: {}", text(&entry.name), tokens.join(" "))
+        });
+        entries.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Requires that an action that root asks for is refused, at once and without a change of anything.
+    fn assert_refuses(&mut self, action: Action, code: Code, text: &str) {
+        self.assert_refuses_to(ROOT, ["game", action.name()], code, text);
+    }
+
+    fn assert_refuses_to(&mut self, peer: Peer, words: [&str; 2], code: Code, text: &str) {
+        let before = format!("{:?}", self.supervisor);
+        assert_eq!(self.request_as(peer, 1, words, &["argument"]), [refused(1, code, text)]);
+        assert_eq!(format!("{:?}", self.supervisor), before, "a refused request changes nothing");
+    }
+}
+
+/// Defines a program that has scripts for these actions and nothing else.
+fn define(name: &str, scripts: &[Action]) -> Definition {
+    Definition::new(ProgramName::new(name.as_bytes()), |action| Rule {
+        script: scripts.contains(&action).then(|| format!("{action} {name}").into_bytes()),
+        ..Rule::default()
+    })
+}
+
+/// Defines a program that, moreover, is started again [`DELAY`] after its death.
+fn define_with_delay(name: &str, scripts: &[Action]) -> Definition {
+    let mut definition = define(name, scripts);
+    definition.restart_delay = Some(DELAY);
+    definition
+}
+
+/// Defines a program that says of each action who may ask for it.
+fn define_for(name: &str, scripts: &[Action], allowed: impl Fn(Action) -> Allowed) -> Definition {
+    let plain = define(name, scripts);
+    let rule = |action| Rule { allowed: allowed(action), ..plain.rule(action).clone() };
+    Definition::new(plain.name.clone(), rule)
+}
+
+fn config(programs: &[&Definition]) -> Config {
+    let programs = programs.iter().map(|program| Arc::new((*program).clone())).collect();
+    Config { socket_path: PathBuf::from("/run/procmgr"), autostart: None, programs }
+}
+
+fn caller(client: u64) -> Caller {
+    Caller { connection: client, request: 1 }
+}
+
+fn terminal(client: u64) -> Terminal {
+    let terminals = ["tty0", "tty1", "tty2", "tty3", "tty4", "tty5", "tty6", "tty7", "tty8", "tty9"];
+    terminals[usize::try_from(client).unwrap()]
+}
+
+fn bytes(words: &[&str]) -> Vec<Vec<u8>> {
+    words.iter().map(|word| word.as_bytes().to_vec()).collect()
+}
+
+fn only_job(effects: Effects) -> Job {
+    let mut jobs = effects.into_iter().filter_map(|effect| match effect {
+        Effect::Spawn(spawn) => Some(spawn.job),
+        Effect::Terminate { .. }
+        | Effect::Reply { .. }
+        | Effect::LoadConfig { .. }
+        | Effect::Exit { .. }
+        | Effect::Report(_) => None,
+    });
+    let job = jobs.next().expect("there is a spawn");
+    assert_eq!(jobs.next(), None, "there is only one spawn");
+    job
+}
+
+// What follows builds the effects that a test expects.
+
+fn spawn(program: &Definition, action: Action, client: u64, main: Option<Pid>) -> Effect<Terminal> {
+    spawn_with(program, action, client, main, &[])
+}
+
+fn spawn_with(
+    program: &Definition,
+    action: Action,
+    client: u64,
+    main: Option<Pid>,
+    arguments: &[&str],
+) -> Effect<Terminal> {
+    let job = job(program, action, Some(client));
+    Effect::Spawn(Spawn { job, arguments: bytes(arguments), main, stdio: Some(terminal(client)) })
+}
+
+fn spawn_for_nobody(program: &Definition) -> Effect<Terminal> {
+    let job = job(program, Action::Start, None);
+    Effect::Spawn(Spawn { job, arguments: Vec::new(), main: None, stdio: None })
+}
+
+fn job(program: &Definition, action: Action, client: Option<u64>) -> Job {
+    Job {
+        program: program.name.clone(),
+        definition: Arc::new(program.clone()),
+        action,
+        caller: client.map(caller),
+    }
+}
+
+fn terminate(pid: Pid) -> Effect<Terminal> {
+    Effect::Terminate { pid }
+}
+
+fn done(client: u64) -> Effect<Terminal> {
+    answer(client, Response::Done)
+}
+
+fn answer_exited(client: u64, status: ExitStatus) -> Effect<Terminal> {
+    answer(client, Response::Exited(status))
+}
+
+fn refused(client: u64, code: Code, text: &str) -> Effect<Terminal> {
+    answer(client, Response::Refused(Refusal::new(code, text)))
+}
+
+fn answer(client: u64, response: Response) -> Effect<Terminal> {
+    Effect::Reply { caller: caller(client), response }
+}
+
+fn started(name: &str, pid: Pid) -> Effect<Terminal> {
+    Effect::Report(Report::Started { program: ProgramName::new(name.as_bytes()), pid })
+}
+
+fn start_failed(name: &str, reason: &str, retry: Option<Duration>) -> Effect<Terminal> {
+    let program = ProgramName::new(name.as_bytes());
+    Effect::Report(Report::StartFailed { program, reason: reason.to_owned(), retry })
+}
+
+fn ended(pid: Pid, status: ExitStatus, restart: Option<Duration>) -> Effect<Terminal> {
+    Effect::Report(Report::Ended { program: ProgramName::new(b"game"), pid, status, restart })
+}
+
+fn reconfigured(added: &[&str], removed: &[&str], changed: &[&str]) -> Effect<Terminal> {
+    let names = |names: &[&str]| names.iter().map(|name| ProgramName::new(name.as_bytes())).collect();
+    Effect::Report(Report::Reconfigured {
+        changes: Changes { added: names(added), removed: names(removed), changed: names(changed) },
+        remarks: Vec::new(),
+    })
+}

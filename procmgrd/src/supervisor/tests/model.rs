@@ -1,0 +1,355 @@
+//! Random events against a model that knows nothing of states: who has asked, what lives, and who must not start.
+//!
+//! What each event leads to is tested next door; here, what holds whatever happens.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use procmgr_config::{Config, Definition, Gid, ProgramName, Uid};
+use procmgr_proto::message::{Action, ExitStatus, Invocation, ProgramEntry, Response};
+use proptest::bool::weighted;
+use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, any, proptest};
+
+use crate::supervisor::Supervisor;
+use crate::supervisor::event::{
+    Caller, Control, Effect, Event, Job, Loaded, Peer, Pid, Question, Rejected, Spawn,
+};
+use crate::supervisor::tests::steps::{ANNA, GROUP, ROOT, Step, configuration, step};
+
+/// Carries the name of its owner, and tells by its count how many of it there are.
+type Terminal = Rc<Caller>;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_the_promises_hold(
+        first in configuration(),
+        steps in vec((step(), weighted(0.2)), 1..80),
+        is_asked_to_end in any::<bool>(),
+    ) {
+        let mut model = Model::new(first);
+        for (step, spawns_fail) in steps {
+            model.spawns_fail = spawns_fail;
+            model.take(step);
+            model.check();
+        }
+        model.end(is_asked_to_end);
+    }
+}
+
+/// What anybody can see who looks at the events and effects alone.
+struct Model {
+    supervisor: Supervisor<Terminal>,
+    now: Instant,
+    /// Whether the shell is missing just now.
+    spawns_fail: bool,
+    configured: HashSet<ProgramName>,
+    /// The order of lists, with programs that are long forgotten.
+    order: Vec<ProgramName>,
+    mains: HashMap<ProgramName, Pid>,
+    /// The programs that have been stopped and that nobody has asked for since.
+    stopped: HashSet<ProgramName>,
+    processes: BTreeMap<Pid, Job>,
+    /// How many processes there have been.
+    births: i32,
+    /// The process that is being mourned.
+    death: Option<Death>,
+    /// The requests that have not been answered.
+    asked: HashMap<Caller, Asked>,
+    terminals: Vec<(Caller, Weak<Caller>)>,
+    has_ended: bool,
+}
+
+struct Asked {
+    program: ProgramName,
+    action: Vec<u8>,
+    /// The scripts that have been run for it.
+    scripts: Vec<Action>,
+}
+
+struct Death {
+    job: Job,
+    was_main: bool,
+    status: ExitStatus,
+}
+
+impl Model {
+    fn new(definitions: Vec<Definition>) -> Self {
+        let config = config(definitions);
+        let order: Vec<ProgramName> = names(&config);
+        Self {
+            supervisor: Supervisor::new(config, ROOT),
+            now: Instant::now(),
+            spawns_fail: false,
+            configured: order.iter().cloned().collect(),
+            order,
+            mains: HashMap::new(),
+            stopped: HashSet::new(),
+            processes: BTreeMap::new(),
+            births: 0,
+            death: None,
+            asked: HashMap::new(),
+            terminals: Vec::new(),
+            has_ended: false,
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Request { user, program, action } => self.request(user, program, action),
+            Step::Die { victim, status } => {
+                let pids: Vec<Pid> = self.processes.keys().copied().collect();
+                if !pids.is_empty() {
+                    self.die(pids[victim.index(pids.len())], status);
+                }
+            }
+            Step::Pass { time } => self.pass(time),
+            Step::Configure { definitions } => self.configure(definitions),
+            Step::Reject => {
+                let outcome = Err(Rejected { lines: vec!["no".to_owned()] });
+                let before = self.view();
+                self.tell(Event::Configured { caller: None, outcome });
+                assert_eq!(self.view(), before, "a configuration that is rejected changes nothing");
+            }
+            Step::Autostart => {
+                self.stopped.clear();
+                self.tell(Event::Autostart(GROUP));
+            }
+        }
+    }
+
+    fn request(&mut self, user: Uid, program: &str, action: &str) {
+        let caller = self.next_caller();
+        let terminal = Rc::new(caller);
+        let program_name = ProgramName::new(program.as_bytes());
+        self.terminals.push((caller, Rc::downgrade(&terminal)));
+        self.asked
+            .insert(caller, Asked { program: program_name, action: action.into(), scripts: Vec::new() });
+        self.tell(Event::Invoked {
+            caller,
+            peer: Peer { pid: Pid(1), uid: user, gid: Gid(7) },
+            invocation: Invocation { program: program.into(), action: action.into(), arguments: Vec::new() },
+            stdio: terminal,
+        });
+    }
+
+    fn die(&mut self, pid: Pid, status: ExitStatus) {
+        let job = self.processes.remove(&pid).expect("only the living die");
+        let was_main = self.mains.get(&job.program) == Some(&pid);
+        if was_main {
+            self.mains.remove(&job.program);
+        }
+        self.death = Some(Death { job, was_main, status });
+        self.tell(Event::Exited { pid, status });
+        self.death = None;
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        let is_due = self.supervisor.next_deadline().is_some_and(|due| due <= self.now);
+        let before = self.view();
+        self.tell(Event::Deadline);
+        if is_due {
+            let next = self.supervisor.next_deadline();
+            assert!(next.is_none_or(|due| due > self.now), "what is due is done");
+        } else {
+            assert_eq!(self.view(), before, "a deadline that has not come changes nothing");
+        }
+    }
+
+    fn configure(&mut self, definitions: Vec<Definition>) {
+        let config = config(definitions);
+        let before = std::mem::replace(&mut self.order, names(&config));
+        self.configured = self.order.iter().cloned().collect();
+        self.order.extend(before.into_iter().filter(|name| !self.configured.contains(name)));
+        self.tell(Event::Configured { caller: None, outcome: Ok(Loaded { config, remarks: Vec::new() }) });
+    }
+
+    fn tell(&mut self, event: Event<Terminal>) {
+        let before = matches!(event, Event::Invoked { .. }).then(|| self.view());
+        let effects = self.supervisor.handle(self.now, event);
+        if let (Some(before), [Effect::Reply { response: Response::Refused(refusal), .. }]) =
+            (before, effects.as_slice())
+        {
+            assert_eq!(self.view(), before, "{refusal:?} changes nothing");
+        }
+        for effect in effects {
+            self.perform(effect);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect<Terminal>) {
+        assert!(!self.has_ended || matches!(effect, Effect::Report(_)), "{effect:?} after the end");
+        match effect {
+            Effect::Spawn(spawn) => self.spawn(spawn),
+            Effect::Terminate { pid } => {
+                let job = self.processes.get(&pid).expect("only the living are signalled");
+                assert_eq!(self.mains.get(&job.program), Some(&pid), "only main processes are signalled");
+            }
+            Effect::Reply { caller, response } => self.reply(caller, &response),
+            Effect::LoadConfig { caller } => panic!("{caller:?} did not ask for a reload"),
+            Effect::Exit { caller } => {
+                self.has_ended = true;
+                if let Some(caller) = caller {
+                    self.asked.remove(&caller).expect("a request is answered once");
+                }
+            }
+            Effect::Report(_) => {}
+        }
+    }
+
+    /// Runs a script, or fails to, and says so at once.
+    fn spawn(&mut self, spawn: Spawn<Terminal>) {
+        self.check_spawn(&spawn);
+        // The script takes the terminal along.
+        let Spawn { job, stdio: _, .. } = spawn;
+        if self.spawns_fail {
+            return self.tell(Event::SpawnFailed { job, reason: "no shell".to_owned() });
+        }
+        self.births += 1;
+        let pid = Pid(100 + self.births);
+        self.processes.insert(pid, job.clone());
+        if matches!(job.action, Action::Start | Action::Restart) {
+            self.mains.insert(job.program.clone(), pid);
+            self.stopped.remove(&job.program);
+        }
+        self.tell(Event::Spawned { job, pid });
+    }
+
+    fn check_spawn(&mut self, spawn: &Spawn<Terminal>) {
+        let Spawn { job, main, stdio, .. } = spawn;
+        assert!(spawn.rule().script.is_some(), "{job:?} has nothing to run");
+        assert_eq!(*main, self.mains.get(&job.program).copied(), "a script is told the main process");
+        assert!(job.action != Action::Start || main.is_none(), "a program has one main process");
+        assert_eq!(stdio.as_deref().copied(), job.caller, "a script runs on its client's terminal");
+        if let Some(caller) = job.caller {
+            let asked = self.asked.get_mut(&caller).expect("no script runs for a client that is done");
+            assert_eq!(asked.program, job.program);
+            asked.scripts.push(job.action);
+            assert!(asked.has_right_scripts(), "{:?} for {}", asked.scripts, asked.action.escape_ascii());
+        } else {
+            assert_eq!(job.action, Action::Start, "nothing else is done for nobody");
+            assert!(self.configured.contains(&job.program), "what lingers is not started again");
+            assert!(!self.stopped.contains(&job.program), "{} was stopped", job.program);
+        }
+    }
+
+    fn reply(&mut self, caller: Caller, response: &Response) {
+        let asked = self.asked.remove(&caller).expect("a request is answered once");
+        let main = self.mains.get(&asked.program);
+        match response {
+            Response::Refused(_) => return,
+            Response::Status { running } => assert_eq!(*running, main.is_some()),
+            Response::Exited(status) => {
+                let death = self.death.as_ref().expect("somebody has died");
+                let is_its_end =
+                    death.was_main && asked.action == b"stop" && asked.program == death.job.program;
+                assert!(is_its_end || !death.was_main && death.job.caller == Some(caller));
+                assert_eq!(*status, death.status);
+            }
+            Response::Done if asked.action == b"signal" || asked.action == b"stop" => {}
+            Response::Done => assert!(main.is_some(), "whoever started it is answered when it runs"),
+            Response::Programs(_) | Response::Reloaded { .. } => {
+                panic!("{response:?} is no answer to an action")
+            }
+            _ => panic!("{response:?} is not known here"),
+        }
+        if asked.action == b"stop" {
+            assert_eq!(main, None, "a program that was stopped does not run");
+            self.stopped.insert(asked.program);
+        }
+    }
+
+    /// Checks what holds between any two events.
+    fn check(&mut self) {
+        let expected: Vec<(&ProgramName, bool, bool)> = self
+            .order
+            .iter()
+            .map(|name| (name, self.mains.contains_key(name), !self.configured.contains(name)))
+            .filter(|(_, is_running, is_lingering)| *is_running || !is_lingering)
+            .collect();
+        let entries = list(&mut self.supervisor, self.now);
+        let has = |entry: &ProgramEntry, token: &str| entry.tokens.contains(&token.as_bytes().to_vec());
+        assert_eq!(entries.len(), expected.len(), "{entries:?}");
+        for (entry, (name, is_running, is_lingering)) in entries.iter().zip(expected) {
+            assert_eq!(entry.name, name.as_bytes());
+            assert_eq!(has(entry, "running"), is_running, "{entry:?}");
+            assert_eq!(has(entry, "lingering"), is_lingering, "{entry:?}");
+        }
+        for (caller, terminal) in &self.terminals {
+            let kept = terminal.strong_count();
+            let may_be_kept = self.asked.get(caller).is_some_and(Asked::may_wait_for_a_start);
+            assert!(kept <= usize::from(may_be_kept), "{kept} of the terminal of {caller:?} are kept");
+        }
+    }
+
+    /// Ends the daemon, and what still lives after it.
+    fn end(&mut self, is_asked: bool) {
+        if is_asked {
+            let caller = self.next_caller();
+            let asked = Asked { program: ProgramName::new(b""), action: Vec::new(), scripts: Vec::new() };
+            self.asked.insert(caller, asked);
+            let peer = Peer { pid: Pid(1), uid: ROOT, gid: Gid(7) };
+            self.tell(Event::Asked { caller, peer, question: Question::Stop });
+        } else {
+            self.tell(Event::Signaled(Control::Terminate));
+        }
+        assert!(self.has_ended);
+        assert!(self.asked.is_empty(), "everybody is answered before the end");
+        self.check();
+        while let Some((pid, _)) = self.processes.first_key_value() {
+            self.die(*pid, ExitStatus::Code(0));
+        }
+        self.check();
+    }
+
+    fn next_caller(&self) -> Caller {
+        Caller { connection: self.terminals.len() as u64 + 1, request: 1 }
+    }
+
+    fn view(&mut self) -> (Vec<ProgramEntry>, Option<Instant>) {
+        (list(&mut self.supervisor, self.now), self.supervisor.next_deadline())
+    }
+}
+
+impl Asked {
+    /// Returns whether the scripts that have been run so far are those of the action; each gets the terminal once.
+    fn has_right_scripts(&self) -> bool {
+        match (self.action.as_slice(), self.scripts.as_slice()) {
+            (b"reload", [Action::Reload])
+            | (
+                b"restart" | b"reload",
+                [Action::Restart | Action::Start | Action::Stop] | [Action::Stop, Action::Start],
+            ) => true,
+            (action, scripts) => matches!(scripts, [script] if script.name().as_bytes() == action),
+        }
+    }
+
+    fn may_wait_for_a_start(&self) -> bool {
+        self.action == b"restart" || self.action == b"reload" && !self.scripts.contains(&Action::Reload)
+    }
+}
+
+fn list(supervisor: &mut Supervisor<Terminal>, now: Instant) -> Vec<ProgramEntry> {
+    let caller = Caller { connection: 0, request: 0 };
+    let peer = Peer { pid: Pid(1), uid: ANNA, gid: Gid(7) };
+    let mut effects = supervisor.handle(now, Event::Asked { caller, peer, question: Question::List });
+    match effects.pop() {
+        Some(Effect::Reply { response: Response::Programs(entries), .. }) if effects.is_empty() => entries,
+        other => panic!("a list is answered by a list, not by {other:?}"),
+    }
+}
+
+fn config(definitions: Vec<Definition>) -> Config {
+    let programs = definitions.into_iter().map(Arc::new).collect();
+    Config { socket_path: PathBuf::from("/run/procmgr"), autostart: None, programs }
+}
+
+fn names(config: &Config) -> Vec<ProgramName> {
+    config.programs.iter().map(|definition| definition.name.clone()).collect()
+}

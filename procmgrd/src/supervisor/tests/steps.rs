@@ -1,0 +1,69 @@
+//! Random events for the model: requests, deaths, passing time and configurations.
+//!
+//! What must hold whatever happens is said in `model`.
+
+use std::time::Duration;
+
+use procmgr_config::{Allowed, Definition, Group, ProgramName, Rule, Uid};
+use procmgr_proto::message::{Action, ExitStatus};
+use proptest::bool::weighted;
+use proptest::option;
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
+use proptest::sample::{Index, select, subsequence};
+
+pub(super) const GROUP: Group = Group(1);
+pub(super) const ROOT: Uid = Uid(0);
+pub(super) const ANNA: Uid = Uid(1);
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Request { user: Uid, program: &'static str, action: &'static str },
+    Die { victim: Index, status: ExitStatus },
+    Pass { time: Duration },
+    Configure { definitions: Vec<Definition> },
+    Reject,
+    Autostart,
+}
+
+pub(super) fn step() -> impl Strategy<Value = Step> {
+    let actions =
+        ["start", "start", "restart", "reload", "signal", "stop", "stop", "status", "dance"].to_vec();
+    let request = (select(vec![ROOT, ROOT, ROOT, ANNA]), select(NAMES.to_vec()), select(actions))
+        .prop_map(|(user, program, action)| Step::Request { user, program, action });
+    let death = (any::<Index>(), any::<u8>())
+        .prop_map(|(victim, code)| Step::Die { victim, status: ExitStatus::Code(code) });
+    prop_oneof![
+        10 => request,
+        5 => death,
+        3 => (0..4_u64).prop_map(|seconds| Step::Pass { time: Duration::from_secs(seconds) }),
+        2 => configuration().prop_map(|definitions| Step::Configure { definitions }),
+        1 => Just(Step::Reject),
+        1 => Just(Step::Autostart),
+    ]
+}
+
+/// Some of the programs, in any order.
+pub(super) fn configuration() -> impl Strategy<Value = Vec<Definition>> {
+    let all = NAMES.map(definition);
+    (all, subsequence(vec![0, 1, 2], 0..=3).prop_shuffle())
+        .prop_map(|(all, places)| places.into_iter().map(|place| all[place].clone()).collect())
+}
+
+fn definition(name: &'static str) -> impl Strategy<Value = Definition> {
+    let rule = |has_script| {
+        (weighted(has_script), any::<bool>()).prop_map(|(has_script, is_for_anna)| Rule {
+            script: has_script.then(Vec::new),
+            allowed: Allowed { uid: is_for_anna.then_some(ANNA), gid: None },
+            ..Rule::default()
+        })
+    };
+    let rules = Action::ALL.map(|action| rule(if action == Action::Start { 0.9 } else { 0.4 }));
+    (rules, option::of(1..4_u64), any::<bool>()).prop_map(move |(rules, delay, starts_with_daemon)| {
+        let mut definition =
+            Definition::new(ProgramName::new(name.as_bytes()), |action| rules[action as usize].clone());
+        definition.restart_delay = delay.map(Duration::from_secs);
+        definition.autostart = starts_with_daemon.then_some(GROUP);
+        definition
+    })
+}
