@@ -5,7 +5,7 @@
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -103,24 +103,22 @@ impl Spawner {
         command
     }
 
-    fn connect(&self, command: &mut Command, stdio: Option<Rc<Stdio>>) -> io::Result<()> {
-        match stdio {
-            Some(stdio) => {
-                let Stdio { stdin, stdout, stderr } = own(stdio)?;
-                command.stdin(stdin).stdout(stdout).stderr(stderr);
-            }
-            None if self.is_in_foreground => {
-                let log = io::stderr().as_fd().try_clone_to_owned()?;
-                command.stdin(process::Stdio::null()).stdout(log.try_clone()?).stderr(log);
-            }
-            None => {
-                command
-                    .stdin(process::Stdio::null())
-                    .stdout(process::Stdio::null())
-                    .stderr(process::Stdio::null());
-            }
-        }
+    /// Connects the standard streams. All descriptors are opened here, before the limit on them is lowered.
+    fn connect(&self, command: &mut Command, terminal: Option<Rc<Stdio>>) -> io::Result<()> {
+        let Stdio { stdin, stdout, stderr } = match terminal {
+            Some(terminal) => own(terminal)?,
+            None => self.terminal_of_nobody()?,
+        };
+        command.stdin(stdin).stdout(stdout).stderr(stderr);
         Ok(())
+    }
+
+    fn terminal_of_nobody(&self) -> io::Result<Stdio> {
+        let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+        let stderr = io::stderr();
+        let log = if self.is_in_foreground { stderr.as_fd() } else { null.as_fd() };
+        let (stdout, stderr) = (log.try_clone_to_owned()?, log.try_clone_to_owned()?);
+        Ok(Stdio { stdin: null.into(), stdout, stderr })
     }
 
     /// Runs a script as somebody else, which takes a fork.
