@@ -85,7 +85,7 @@ impl Connection {
             }
             Err(End::Broken { id, refusal }) => {
                 self.stop_reading();
-                self.send(id, &Response::Refused(refusal), now);
+                self.refuse(id, refusal, now);
                 None
             }
         }
@@ -182,10 +182,16 @@ impl Connection {
                 Some(Arrival { number, request, stdio })
             }
             Err(refusal) => {
-                self.send(id, &Response::Refused(refusal), now);
+                self.refuse(id, refusal, now);
                 None
             }
         }
+    }
+
+    /// Answers what is no request. An operator need not be woken for it: anybody may send it as often as they like.
+    fn refuse(&mut self, id: u32, refusal: Refusal, now: Instant) {
+        log::info!("{}: refused, {} {}", self.peer, refusal.code, refusal.text.escape_ascii());
+        self.send(id, &Response::Refused(refusal), now);
     }
 
     fn send(&mut self, id: u32, response: &Response, now: Instant) {

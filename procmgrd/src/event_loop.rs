@@ -54,6 +54,9 @@ impl Daemon {
         let end = self.serve(first)?;
         self.notifier.stopping();
         cleanup();
+        if let Some(caller) = end.caller {
+            self.journal.answered(caller, &Response::Done, Instant::now());
+        }
         // Whoever has asked for the end is told of it when the process is gone, and the connection with it.
         mem::forget(self.server.end(end.caller, Instant::now()));
         Ok(())

@@ -1,2 +1,37 @@
-//! x
-fn main() {}
+//! `cargo xtask`: what is done with the repository beyond building and testing it.
+//!
+//! Only the choice is made here; each task has a room of its own.
+
+mod demo;
+mod tidy;
+
+use std::env;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> =
+        env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments[..] {
+        ["demo"] => demo::run(),
+        ["tidy"] => tidy::run(),
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("{reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+const USAGE: &str = "\
+Usage: cargo xtask TASK
+
+  demo  Builds procmgr and plays a session with it, each step checked
+  tidy  Checks the rules of the house that no compiler knows
+";

@@ -256,6 +256,11 @@ impl<S: Clone> Program<S> {
             State::Stopping { next: None, .. } => tokens.push("stopping"),
             State::Stopping { next: Some(_), .. } | State::Backoff { .. } => tokens.push("restarting"),
         }
+        if let (Some(present), Some(run)) = (&self.definition, self.run())
+            && *present != run.definition
+        {
+            tokens.push("outdated");
+        }
         tokens
     }
 

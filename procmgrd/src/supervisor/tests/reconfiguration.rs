@@ -310,6 +310,21 @@ fn a_right_that_is_granted_does_not_open_another_script_of_the_old_definition() 
 // Lists
 
 #[test]
+fn what_runs_under_an_older_definition_is_listed_as_outdated_until_it_is_started_again() {
+    let game = define("game", &[Start]);
+    let mut world = World::up(&game);
+    world.configure(&[&define_with_delay("game", &[Start])]);
+    assert_eq!(world.list(), "game: running outdated");
+    world.configure(&[&game]);
+    assert_eq!(world.list(), "game: running");
+    world.configure(&[&define_with_delay("game", &[Start])]);
+    world.request_and_spawn(STOPPER, "game", Stop);
+    assert_eq!(world.list(), "game: running stopping outdated");
+    world.exited(MAIN, SUCCESS);
+    assert_eq!(world.list(), "game: dead");
+}
+
+#[test]
 fn lists_are_in_the_order_of_the_file_and_what_lingers_comes_last() {
     let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| define(name, &[Start]));
     let mut world = World::of(&[&d, &a, &c, &b]);
