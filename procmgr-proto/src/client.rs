@@ -77,8 +77,9 @@ impl Client {
         match self.ask(&Request::Stop) {
             Ok(Response::Done) => {}
             Ok(_) => return Err(unsuitable("stop")),
-            // It was ending already, for another's sake.
+            // It has ended already, for another's sake.
             Err(ClientError::Lost) => return Ok(()),
+            Err(ClientError::Send(error)) if is_hang_up(&error) => return Ok(()),
             Err(error) => return Err(error),
         }
         // The daemon keeps the connection until its end, which closes it.

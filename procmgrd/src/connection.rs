@@ -14,6 +14,7 @@ use procmgr_proto::message::{Code, Refusal, Request, Response};
 use procmgr_proto::stdio::Stdio;
 use rustix::net::{SendFlags, send};
 
+use crate::journal;
 use crate::poll::Interest;
 use crate::reader::{Content, End, Frame, FrameReader};
 use crate::supervisor::event::Peer;
@@ -188,9 +189,9 @@ impl Connection {
         }
     }
 
-    /// Answers what is no request. An operator need not be woken for it: anybody may send it as often as they like.
+    /// Answers what is no request.
     fn refuse(&mut self, id: u32, refusal: Refusal, now: Instant) {
-        log::info!("{}: refused, {} {}", self.peer, refusal.code, refusal.text.escape_ascii());
+        journal::not_understood(self.peer, &refusal);
         self.send(id, &Response::Refused(refusal), now);
     }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use procmgr_config::ProgramName;
-use procmgr_proto::message::{Request, Response};
+use procmgr_proto::message::{Refusal, Request, Response};
 
 use crate::supervisor::event::{Caller, Changes, Peer, Report};
 
@@ -72,6 +72,11 @@ impl Journal {
 /// Logs that the daemon serves.
 pub(crate) fn serving(socket: &Path) {
     log::info!(target: NOTE, "the daemon serves at {}", socket.display());
+}
+
+/// Logs that a client has sent what is no request. An operator need not see it: anybody may send it without end.
+pub(crate) fn not_understood(peer: Peer, refusal: &Refusal) {
+    log::info!("{peer}: refused, {} {}", refusal.code, refusal.text.escape_ascii());
 }
 
 /// Logs a decision that no client has asked for.

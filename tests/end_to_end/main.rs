@@ -1,0 +1,23 @@
+//! End-to-end tests: the real executable, each test with a daemon, a socket and a folder of its own.
+//!
+//! What can be shown without a process is tested beside the code. Tests wait for conditions, never for time to pass.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test has no better way to fail; helpers of tests are not told apart from code"
+)]
+
+mod actions;
+mod command_line;
+mod configuration;
+mod daemon;
+mod harness;
+mod hostile;
+mod load;
+mod log;
+mod real_programs;
+mod reload;
+mod restarts;
+mod rights;
+mod scripts;
+mod socket_file;
