@@ -8,11 +8,13 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::time::SystemTime;
-use std::{env, process};
+use std::{env, io, process};
 
 use log::{LevelFilter, Log, Metadata, Record};
 use nix::syslog::{self, LogFlags, Priority, Severity, openlog};
 use procmgrd::journal::{CONFIG, NOTE};
+
+use crate::log_stream::LogStream;
 
 /// How weighty a line is, the weightiest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,10 +48,10 @@ const FATAL: &str = "procmgr::fatal";
 pub(crate) fn init(args: LogArgs, is_in_foreground: bool) {
     let stamp = if is_in_foreground && is_journal() { Stamp::Priority } else { Stamp::Time };
     let stderr = match (args.stderr, args.syslog) {
-        (true, _) => Some(stderr_logger(stamp)),
-        // What is wrong with the configuration concerns whoever starts the daemon.
-        (false, None) => Some(stderr_logger(Stamp::None)),
         (false, Some(_)) => None,
+        // What is wrong with the configuration concerns whoever starts the daemon.
+        (false, None) if stamp == Stamp::Time => Some(stderr_logger(Stamp::None)),
+        (true, _) | (false, None) => Some(stderr_logger(stamp)),
     };
     if let Some(Facility(facility)) = args.syslog {
         // Fails only for a name with a NUL byte.
@@ -108,6 +110,7 @@ enum Stamp {
 fn stderr_logger(stamp: Stamp) -> env_logger::Logger {
     env_logger::Builder::new()
         .filter_level(LevelFilter::Debug)
+        .target(env_logger::Target::Pipe(Box::new(LogStream::new(io::stderr()))))
         .format(move |line, record| {
             let level = level(record.metadata());
             match stamp {

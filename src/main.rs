@@ -5,10 +5,12 @@
 
 mod args;
 mod defaults;
+mod log_stream;
 mod logging;
 
 use std::env;
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -29,12 +31,9 @@ const DAEMON_FAILED: u8 = 1;
 fn main() -> ExitCode {
     let Args { config, log, mode } = match args::parse(env::args_os()) {
         Ok(args) => args,
-        Err(args::Refused::Help(text)) => {
-            print!("{text}");
-            return ExitCode::SUCCESS;
-        }
+        Err(args::Refused::Help(text)) => return procmgr_cli::show(&text).into(),
         Err(args::Refused::Usage(reason)) => {
-            eprintln!("procmgr: {reason}\n{}", args::USAGE);
+            complain(&format!("procmgr: {reason}\n{}", args::USAGE));
             return USAGE_ERROR.into();
         }
     };
@@ -65,7 +64,7 @@ fn serve(config: PathBuf, daemon: DaemonArgs) -> u8 {
             if let Error::Config(error) = &error {
                 show_findings(error);
             }
-            eprintln!("procmgr: {error}");
+            complain(&format!("procmgr: {error}"));
             logging::fatal(&error);
             DAEMON_FAILED
         }
@@ -77,7 +76,7 @@ fn ask(config: Option<PathBuf>, command: &Command) -> u8 {
         Ok(socket) => command.run(&socket),
         Err(error) => {
             show_findings(&error);
-            eprintln!("ERROR: {error}");
+            complain(&format!("ERROR: {error}"));
             command.failure_status()
         }
     }
@@ -85,8 +84,13 @@ fn ask(config: Option<PathBuf>, command: &Command) -> u8 {
 
 fn show_findings(error: &LoadError) {
     for line in error.findings().into_iter().flat_map(Findings::lines) {
-        eprintln!("{line}");
+        complain(&line);
     }
+}
+
+/// Writes to standard error. If that does not take it, there is nobody to tell.
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Finds the socket of the daemon, for a client. It need not be able to read the default configuration.
@@ -105,8 +109,8 @@ fn socket_path(config: Option<PathBuf>) -> Result<PathBuf, LoadError> {
     Ok(socket.unwrap_or_else(|| defaults::SOCKET.into()))
 }
 
-fn is_out_of_reach(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied)
+fn is_out_of_reach(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
 }
 
 fn config_path(named: Option<PathBuf>) -> PathBuf {

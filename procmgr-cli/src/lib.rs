@@ -42,6 +42,17 @@ pub const NOT_CARRIED_OUT: u8 = 125;
 /// The exit status of any other command that has failed.
 pub const FAILED: u8 = 1;
 
+/// Shows a text on standard output, such as the help. Returns the exit status.
+pub fn show(text: &str) -> u8 {
+    match output::text(text) {
+        Ok(()) => 0,
+        Err(error) => {
+            output::unwritten(&error);
+            FAILED
+        }
+    }
+}
+
 impl Command {
     /// Returns the exit status for the case that the command cannot be carried out.
     pub fn failure_status(&self) -> u8 {

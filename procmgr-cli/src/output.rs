@@ -20,6 +20,11 @@ pub(crate) fn programs(programs: &[ProgramEntry], format: ListFormat) -> io::Res
     write_out(&text)
 }
 
+/// Shows a text of our own.
+pub(crate) fn text(text: &str) -> io::Result<()> {
+    write_out(text.as_bytes())
+}
+
 /// Shows whether something runs: a program or the daemon.
 pub(crate) fn is_running(is_running: bool) -> io::Result<()> {
     write_out(if is_running { b"running\n" } else { b"not running\n" })

@@ -13,8 +13,8 @@ use crate::{Gid, Uid};
 
 /// Users as a script takes them on. Each is looked up once.
 ///
-/// They are looked up while the file is loaded and not when a script is run: the database may be on an account server,
-/// and no client's request may ever wait for one.
+/// They are looked up while the file is loaded and not when a script is run: the database may be on an account server, for
+/// which a daemon that is told to reload may wait, but no request of a client.
 pub(crate) struct Accounts {
     lookup: fn(Uid) -> Result<Account, Errno>,
     known: HashMap<Uid, Result<Account, Errno>>,

@@ -91,6 +91,11 @@ pub struct Identity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uid(pub u32);
 
+impl Uid {
+    /// The user who may do everything.
+    pub const ROOT: Self = Self(0);
+}
+
 /// A group id. Never 4294967295, which the kernel takes for "none".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Gid(pub u32);

@@ -2,6 +2,8 @@
 //!
 //! It shows nothing to a user and picks no exit code; whoever asked does.
 
+mod process;
+
 use std::error::Error;
 use std::fmt;
 use std::io::{self, Read};
@@ -10,6 +12,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use crate::client::process::DaemonProcess;
 use crate::codec::{EncodeError, decode_response, encode_request};
 use crate::frame::{CONNECTION_ID, HEADER_LENGTH, Header, Kind, VERSION};
 use crate::message::{ExitStatus, Invocation, ProgramEntry, Refusal, Request, Response};
@@ -69,23 +72,26 @@ impl Client {
         Ok(remarks)
     }
 
-    /// Asks the daemon to end, and returns when it is gone.
+    /// Asks the daemon to end, and returns when its process is gone.
     ///
     /// # Errors
     /// See [`ClientError`].
     pub fn stop(&mut self) -> Result<(), ClientError> {
+        let process = DaemonProcess::behind(&self.stream);
         match self.ask(&Request::Stop) {
-            Ok(Response::Done) => {}
+            // Without an answer, it has ended for another's sake.
+            Ok(Response::Done) | Err(ClientError::Lost) => {}
+            Err(ClientError::Send(error)) if is_hang_up(&error) => {}
             Ok(_) => return Err(unsuitable("stop")),
-            // It has ended already, for another's sake.
-            Err(ClientError::Lost) => return Ok(()),
-            Err(ClientError::Send(error)) if is_hang_up(&error) => return Ok(()),
             Err(error) => return Err(error),
         }
         // The daemon keeps the connection until its end, which closes it.
         match io::copy(&mut self.stream, &mut io::sink()) {
             Err(error) if !is_hang_up(&error) => Err(ClientError::Receive(error)),
-            Ok(_) | Err(_) => Ok(()),
+            Ok(_) | Err(_) => {
+                process.wait();
+                Ok(())
+            }
         }
     }
 

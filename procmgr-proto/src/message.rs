@@ -103,7 +103,8 @@ impl fmt::Display for Action {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Response {
-    /// The request was not carried out and has changed nothing.
+    /// The request was not carried out. It has changed nothing, but for those of which [`Code::Cancelled`],
+    /// [`Code::Shutdown`] and, for a restart, [`Code::Spawn`] tell that they were begun.
     Refused(Refusal),
     /// The request was carried out, and there is nothing to tell.
     Done,
@@ -267,7 +268,7 @@ impl fmt::Display for ExitStatus {
 pub struct ProgramEntry {
     /// The name of the program.
     pub name: Vec<u8>,
-    /// What it is in: `running` or `dead`, then any of `lingering`, `stopping`, `restarting` and words of later
-    /// versions.
+    /// What it is in: `running` or `dead`, then any of `lingering`, `stopping`, `restarting`, `outdated` and words of
+    /// later versions.
     pub tokens: Vec<Vec<u8>>,
 }

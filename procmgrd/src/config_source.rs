@@ -3,6 +3,7 @@
 //! What it says is `procmgr-config`'s to tell, what follows from it the supervisor's.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use procmgr_config::load::{LoadError, Loaded, Writers, load};
 
@@ -28,6 +29,12 @@ impl ConfigSource {
     pub(crate) fn load(&self) -> Result<Loaded, LoadError> {
         let mut loaded = load(&self.path, &self.default_socket, self.writers)?;
         loaded.config.socket_path = self.base.join(&loaded.config.socket_path);
+        for definition in &mut loaded.config.programs {
+            if let Some(folder) = definition.cwd.as_ref().filter(|folder| folder.is_relative()) {
+                let folder = self.base.join(folder);
+                Arc::make_mut(definition).cwd = Some(folder);
+            }
+        }
         Ok(loaded)
     }
 }

@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use procmgr_proto::codec::{DecodeError, decode_request, encode_response};
 use procmgr_proto::frame::CONNECTION_ID;
-use procmgr_proto::message::{Code, Refusal, Request, Response};
+use procmgr_proto::message::{Code, Invocation, Refusal, Request, Response};
 use procmgr_proto::stdio::Stdio;
 use rustix::net::{SendFlags, send};
 
 use crate::journal;
 use crate::poll::Interest;
 use crate::reader::{Content, End, Frame, FrameReader};
-use crate::supervisor::event::Peer;
+use crate::supervisor::event::{Peer, Question};
 
 /// How long a request may take to arrive once it has begun. Clients send one in a single call; who is slower than this
 /// is broken, or keeps our memory and descriptors on purpose.
@@ -37,9 +37,16 @@ const MAX_UNSENT: usize = 64 * 1024;
 pub(crate) struct Arrival {
     /// Unique among the requests of the connection.
     pub(crate) number: u64,
-    pub(crate) request: Request,
-    /// There if the request brings descriptors.
-    pub(crate) stdio: Option<Stdio>,
+    pub(crate) demand: Demand,
+}
+
+/// What a client wants, with what it has brought for it.
+#[derive(Debug)]
+pub(crate) enum Demand {
+    /// Something of the daemon itself.
+    Ask(Question),
+    /// An action, with the standard input, output and error of its script.
+    Invoke(Invocation, Stdio),
 }
 
 /// A connected client.
@@ -53,13 +60,18 @@ pub(crate) struct Connection {
     under_way: HashMap<u64, u32>,
     arrivals: u64,
     unsent: Vec<u8>,
+    /// Whether the client has gone and fetches no answers. What it has sent before still counts.
+    is_deaf: bool,
     half_request_since: Option<Instant>,
-    unsent_since: Option<Instant>,
+    /// Since when the client has fetched nothing of what is unsent.
+    stuck_since: Option<Instant>,
+    /// When a request came last, or when the client connected.
+    active_at: Instant,
 }
 
 impl Connection {
     /// Takes a stream, which must not block.
-    pub(crate) fn new(stream: UnixStream, peer: Peer) -> Self {
+    pub(crate) fn new(stream: UnixStream, peer: Peer, now: Instant) -> Self {
         Self {
             stream,
             peer,
@@ -67,8 +79,10 @@ impl Connection {
             under_way: HashMap::new(),
             arrivals: 0,
             unsent: Vec::new(),
+            is_deaf: false,
             half_request_since: None,
-            unsent_since: None,
+            stuck_since: None,
+            active_at: now,
         }
     }
 
@@ -99,19 +113,24 @@ impl Connection {
         }
     }
 
+    /// Takes note that the client has gone. Requests that it has sent before are read still.
+    pub(crate) fn hang_up(&mut self) {
+        self.is_deaf = true;
+        self.discard_unsent();
+    }
+
     /// Finishes the connection because the client has used up what it may use, and tells it if that is possible.
     pub(crate) fn cut_off(&mut self, reason: &str, now: Instant) {
         self.stop_reading();
-        self.under_way.clear();
         // Behind the half of another answer it would not be understood, nor fetched any sooner.
         if self.unsent.is_empty() {
             self.send(CONNECTION_ID, &Response::Refused(Refusal::new(Code::Limit, reason)), now);
         }
-        self.discard_unsent();
+        self.hang_up();
     }
 
     /// Sends what the socket takes without blocking.
-    pub(crate) fn flush(&mut self) {
+    pub(crate) fn flush(&mut self, now: Instant) {
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         let mut sent = 0;
         while sent < self.unsent.len() {
@@ -119,18 +138,14 @@ impl Connection {
                 Ok(count) => sent += count,
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => break,
-                // Nobody will read it any more.
-                Err(_) => {
-                    self.stop_reading();
-                    self.under_way.clear();
-                    return self.discard_unsent();
-                }
+                Err(_) => return self.hang_up(),
             }
         }
         if sent == self.unsent.len() {
             self.discard_unsent();
-        } else {
+        } else if sent > 0 {
             self.unsent.drain(..sent);
+            self.stuck_since = Some(now);
         }
     }
 
@@ -146,7 +161,8 @@ impl Connection {
 
     /// Returns whether nothing more is to be read or written.
     pub(crate) fn is_finished(&self) -> bool {
-        self.reader.is_none() && self.under_way.is_empty() && self.unsent.is_empty()
+        let is_answered = self.under_way.is_empty() && self.unsent.is_empty();
+        self.reader.is_none() && (self.is_deaf || is_answered)
     }
 
     /// Returns when the client is to be cut off, and why, unless it moves.
@@ -154,9 +170,16 @@ impl Connection {
         let half = self
             .half_request_since
             .map(|since| (since + HALF_REQUEST, "the request took too long to arrive"));
-        let unsent =
-            self.unsent_since.map(|since| (since + UNREAD_ANSWERS, "answers were not fetched in time"));
-        half.into_iter().chain(unsent).min()
+        let stuck =
+            self.stuck_since.map(|since| (since + UNREAD_ANSWERS, "answers were not fetched in time"));
+        half.into_iter().chain(stuck).min()
+    }
+
+    /// Returns since when nothing has been going on; `None` if something is.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        let is_idle =
+            self.under_way.is_empty() && self.unsent.is_empty() && self.half_request_since.is_none();
+        is_idle.then_some(self.active_at)
     }
 
     /// Returns how many bytes are kept for the client.
@@ -176,11 +199,12 @@ impl Connection {
             Content::Refused(refusal) => Err(refusal),
         };
         match understood {
-            Ok((request, stdio)) => {
+            Ok(demand) => {
                 let number = self.arrivals;
                 self.arrivals += 1;
                 self.under_way.insert(number, id);
-                Some(Arrival { number, request, stdio })
+                self.active_at = now;
+                Some(Arrival { number, demand })
             }
             Err(refusal) => {
                 self.refuse(id, refusal, now);
@@ -196,20 +220,23 @@ impl Connection {
     }
 
     fn send(&mut self, id: u32, response: &Response, now: Instant) {
+        if self.is_deaf {
+            return;
+        }
         // A list may be longer than a frame: there are more programs than anybody can name at once.
         let frame = encode_response(id, response).or_else(|error| {
             encode_response(id, &Response::Refused(Refusal::new(Code::Limit, error.to_string())))
         });
         if let Ok(mut frame) = frame {
             self.unsent.append(&mut frame);
-            self.unsent_since.get_or_insert(now);
-            self.flush();
+            self.stuck_since.get_or_insert(now);
+            self.flush(now);
         }
     }
 
     fn discard_unsent(&mut self) {
         self.unsent = Vec::new();
-        self.unsent_since = None;
+        self.stuck_since = None;
     }
 
     fn stop_reading(&mut self) {
@@ -224,8 +251,8 @@ impl AsFd for Connection {
     }
 }
 
-/// Returns the request in a body, if it is one and its descriptors are those that it needs.
-fn understand(body: &[u8], descriptors: Vec<OwnedFd>) -> Result<(Request, Option<Stdio>), Refusal> {
+/// Returns what a body asks for, if its descriptors are those that it needs.
+fn understand(body: &[u8], descriptors: Vec<OwnedFd>) -> Result<Demand, Refusal> {
     let request = decode_request(body).map_err(|error| match error {
         DecodeError::UnknownVariant(_) => Refusal::new(Code::BadCmd, error.to_string()),
         DecodeError::Malformed(_) => Refusal::new(Code::BadMsg, error.to_string()),
@@ -237,7 +264,23 @@ fn understand(body: &[u8], descriptors: Vec<OwnedFd>) -> Result<(Request, Option
             format!("the request needs {wanted} descriptors, not {came}"),
         ));
     }
-    Ok((request, Stdio::from_descriptors(descriptors).ok()))
+    match (request, Stdio::from_descriptors(descriptors)) {
+        (Request::Ping, _) => Ok(Demand::Ask(Question::Ping)),
+        (Request::List, _) => Ok(Demand::Ask(Question::List)),
+        (Request::Stop, _) => Ok(Demand::Ask(Question::Stop)),
+        (Request::Reload, _) => Ok(Demand::Ask(Question::Reload)),
+        (Request::Invoke(invocation), Ok(stdio)) => checked(invocation).map(|it| Demand::Invoke(it, stdio)),
+        _ => Err(Refusal::new(Code::BadCmd, "the request is not one that this daemon knows")),
+    }
+}
+
+/// Refuses what no program can be given: the kernel ends words at a NUL.
+fn checked(invocation: Invocation) -> Result<Invocation, Refusal> {
+    let Invocation { program, action, arguments } = &invocation;
+    if arguments.iter().chain([program, action]).any(|word| word.contains(&0)) {
+        return Err(Refusal::new(Code::BadMsg, "names and arguments hold no NUL"));
+    }
+    Ok(invocation)
 }
 
 /// Tells somebody who has just connected that there is no place, as far as that goes without waiting.

@@ -15,7 +15,8 @@ use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 pub(crate) enum Inherited {
     /// They stay open, for a starter may hold a lock by them, but are not handed on.
     Keep,
-    /// They are closed: a daemon in the background would keep pipes of its starter from ever ending.
+    /// They are closed: a daemon in the background would keep pipes of its starter from ever ending. Where the kernel
+    /// cannot close them at one stroke they are kept, but not handed on.
     Close,
 }
 
@@ -28,8 +29,8 @@ pub(crate) fn settle_inherited(inherited: Inherited) -> io::Result<()> {
     // SAFETY: nothing in this process owns a descriptor above the standard three yet.
     let result = unsafe { libc::syscall(libc::SYS_close_range, FIRST_INHERITED, libc::c_uint::MAX, flags) };
     match Errno::result(result) {
-        // Kernels before 5.9 and 5.11 do not know the call and the flag.
-        Err(Errno::ENOSYS | Errno::EINVAL) => mark_each(),
+        // Kernels before 5.9 and 5.11 do not know the call and the flag, sandboxes may forbid what they do not know.
+        Err(Errno::ENOSYS | Errno::EINVAL | Errno::EPERM) => mark_each(),
         result => Ok(result.map(drop)?),
     }
 }

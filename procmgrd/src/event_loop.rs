@@ -8,20 +8,21 @@ use std::time::{Duration, Instant};
 use std::{iter, mem};
 
 use procmgr_config::load::Loaded as Config;
-use procmgr_proto::message::{Request, Response};
+use procmgr_proto::message::Response;
 use procmgr_proto::stdio::Stdio;
 
 use crate::config_source::ConfigSource;
+use crate::connection::Demand;
 use crate::error::Error;
 use crate::journal::{self, Journal};
 use crate::notify::Notifier;
-use crate::poll::{Poller, Ready, Source};
+use crate::poll::{Poller, READY_PER_WAIT, Ready, Source};
 use crate::process;
 use crate::server::{Incoming, Server};
 use crate::signals::{Signaled, Signals};
 use crate::spawn::Spawner;
 use crate::supervisor::Supervisor;
-use crate::supervisor::event::{Caller, Control, Effect, Event, Loaded, Question, Rejected};
+use crate::supervisor::event::{Caller, Control, Effect, Event, Loaded, Rejected};
 
 /// What a script's terminal is here. Shared, because a restart shows it to two scripts.
 type Terminal = Rc<Stdio>;
@@ -43,6 +44,17 @@ pub(crate) struct Daemon {
 #[derive(Clone, Copy, Debug)]
 struct End {
     caller: Option<Caller>,
+}
+
+/// What has come of an effect.
+#[derive(Debug)]
+enum Performed {
+    /// It is done, and that is all.
+    Done,
+    /// It is done, and the supervisor is to be told this.
+    Answered(Event<Terminal>),
+    /// The daemon is to end.
+    Ended(End),
 }
 
 impl Daemon {
@@ -78,7 +90,9 @@ impl Daemon {
     /// due goes next, requests last.
     fn turn(&mut self, ready: &[Ready]) -> Result<Option<End>, Error> {
         let is_ready = |source| ready.iter().any(|ready| ready.source == source);
-        let signals = if is_ready(Source::Signals) { self.signals.take() } else { Vec::new() };
+        // In a crowd the signals may be ready and not among those that are told.
+        let may_be_signaled = is_ready(Source::Signals) || ready.len() == READY_PER_WAIT;
+        let signals = if may_be_signaled { self.signals.take() } else { Vec::new() };
         if signals.contains(&Signaled::Child) {
             // One at a time: the pid of a reaped child may be that of the next one that is spawned.
             while let Some((pid, status)) = process::reap().map_err(Error::system("wait for children"))? {
@@ -98,7 +112,7 @@ impl Daemon {
         self.step(Event::Deadline);
         self.server.expire(&self.poller, Instant::now());
         if is_ready(Source::SocketFile) {
-            self.server.restore_socket(&self.poller);
+            self.server.restore_socket(&self.poller, Instant::now());
         }
         for ready in ready {
             if let Source::Connection(number) = ready.source {
@@ -109,35 +123,30 @@ impl Daemon {
             }
         }
         if is_ready(Source::Listener) {
-            self.server.accept(&self.poller);
+            self.server.accept(&self.poller, Instant::now());
         }
         Ok(None)
     }
 
     /// Hands a request to the supervisor.
     fn receive(&mut self, incoming: Incoming) -> Option<End> {
-        let Incoming { caller, peer, request, stdio } = incoming;
-        self.journal.asked(caller, peer, &request, Instant::now());
-        let asked = |question| Event::Asked { caller, peer, question };
-        let event = match (request, stdio) {
-            (Request::Ping, _) => asked(Question::Ping),
-            (Request::List, _) => asked(Question::List),
-            (Request::Stop, _) => asked(Question::Stop),
-            (Request::Reload, _) => asked(Question::Reload),
-            (Request::Invoke(invocation), Some(stdio)) => {
+        let Incoming { caller, peer, demand } = incoming;
+        self.journal.asked(caller, peer, &demand, Instant::now());
+        self.step(match demand {
+            Demand::Ask(question) => Event::Asked { caller, peer, question },
+            Demand::Invoke(invocation, stdio) => {
                 Event::Invoked { caller, peer, invocation, stdio: Rc::new(stdio) }
             }
-            _ => return None,
-        };
-        self.step(event)
+        })
     }
 
     /// Has the supervisor decide on an event, and does all that follows from it.
     fn step(&mut self, event: Event<Terminal>) -> Option<End> {
         for effect in self.supervisor.handle(Instant::now(), event) {
-            let end = match effect {
-                Effect::Exit { caller } => Some(End { caller }),
-                effect => self.perform(effect).and_then(|answer| self.step(answer)),
+            let end = match self.perform(effect) {
+                Performed::Done => None,
+                Performed::Answered(event) => self.step(event),
+                Performed::Ended(end) => Some(end),
             };
             if end.is_some() {
                 return end;
@@ -146,29 +155,29 @@ impl Daemon {
         None
     }
 
-    /// Does one thing. Returns the answer to it, if there is one.
-    fn perform(&mut self, effect: Effect<Terminal>) -> Option<Event<Terminal>> {
+    /// Does one thing.
+    fn perform(&mut self, effect: Effect<Terminal>) -> Performed {
         match effect {
             Effect::Spawn(spawn) => {
                 let job = spawn.job.clone();
-                return Some(match self.spawner.spawn(spawn) {
+                return Performed::Answered(match self.spawner.spawn(spawn) {
                     Ok(pid) => Event::Spawned { job, pid },
                     Err(error) => Event::SpawnFailed { job, reason: error.to_string() },
                 });
             }
             Effect::LoadConfig { caller } => {
-                return Some(Event::Configured { caller, outcome: self.load() });
+                return Performed::Answered(Event::Configured { caller, outcome: self.load() });
             }
+            Effect::Exit { caller } => return Performed::Ended(End { caller }),
             Effect::Terminate { pid } => {
                 if let Err(error) = process::terminate(pid) {
-                    log::error!("cannot signal pid {pid}: {error}");
+                    journal::not_signalled(pid, &error);
                 }
             }
             Effect::Reply { caller, response } => self.reply(caller, &response),
             Effect::Report(report) => journal::report(&report),
-            Effect::Exit { .. } => {}
         }
-        None
+        Performed::Done
     }
 
     fn reply(&mut self, caller: Caller, response: &Response) {
@@ -182,7 +191,7 @@ impl Daemon {
         let result = self.config.load();
         self.notifier.ready();
         // A socket that could not be made again has another chance, now that an administrator is at work.
-        self.server.restore_socket(&self.poller);
+        self.server.restore_socket(&self.poller, Instant::now());
         match result {
             Ok(Config { config, findings }) => Ok(Loaded { config, remarks: findings.lines().collect() }),
             Err(error) => {

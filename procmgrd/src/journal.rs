@@ -3,14 +3,18 @@
 //! Decides on words and their weight only. Where lines go, and which weights are wanted, is the executable's business.
 
 use std::collections::HashMap;
-use std::fmt::Write;
+use std::fmt::Display;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use procmgr_config::ProgramName;
-use procmgr_proto::message::{Refusal, Request, Response};
+use procmgr_proto::message::{Invocation, Refusal, Response};
 
-use crate::supervisor::event::{Caller, Changes, Peer, Report};
+use crate::connection::Demand;
+use crate::error::Error;
+use crate::supervisor::call::shown;
+use crate::supervisor::event::{Caller, Changes, Peer, Pid, Question, Report};
 
 /// The target of what an operator wants to see: more than information, less than a warning.
 pub const NOTE: &str = "procmgr::note";
@@ -35,21 +39,21 @@ struct Entry {
 
 impl Journal {
     /// Takes note of a request.
-    pub(crate) fn asked(&mut self, caller: Caller, peer: Peer, request: &Request, now: Instant) {
-        let (what, is_notable) = match request {
-            Request::Ping => ("ping".to_owned(), false),
-            Request::List => ("list".to_owned(), false),
-            Request::Stop => ("stop of the daemon".to_owned(), true),
-            Request::Reload => ("reload of the daemon".to_owned(), true),
-            Request::Invoke(invocation) => {
-                let (program, action) = (invocation.program.escape_ascii(), invocation.action.escape_ascii());
-                let count = invocation.arguments.len();
-                (
-                    format!("program {program} action {action} arguments {count}"),
-                    invocation.action != b"status",
-                )
+    pub(crate) fn asked(&mut self, caller: Caller, peer: Peer, demand: &Demand, now: Instant) {
+        let (what, is_notable) = match demand {
+            Demand::Ask(Question::Ping) => ("ping".to_owned(), false),
+            Demand::Ask(Question::List) => ("list".to_owned(), false),
+            Demand::Ask(Question::Stop) => ("stop of the daemon".to_owned(), true),
+            Demand::Ask(Question::Reload) => ("reload of the daemon".to_owned(), true),
+            Demand::Invoke(Invocation { program, action, arguments }, _) => {
+                let text = format!(
+                    "program {} action {} arguments {}",
+                    shown(program),
+                    shown(action),
+                    arguments.len()
+                );
+                (text, action != b"status")
             }
-            _ => ("unknown".to_owned(), true),
         };
         let text = format!("{peer}: {what}");
         self.under_way.insert(caller, Entry { text, is_notable, since: now });
@@ -77,6 +81,41 @@ pub(crate) fn serving(socket: &Path) {
 /// Logs that a client has sent what is no request. An operator need not see it: anybody may send it without end.
 pub(crate) fn not_understood(peer: Peer, refusal: &Refusal) {
     log::info!("{peer}: refused, {} {}", refusal.code, refusal.text.escape_ascii());
+}
+
+/// Logs that a client was cut off, and why.
+pub(crate) fn cut_off(peer: Peer, reason: &str) {
+    log::info!("{peer} is cut off: {reason}");
+}
+
+/// Logs that a client was turned away at the door, and why.
+pub(crate) fn turned_away(peer: Peer, reason: &str) {
+    log::info!("{peer} is turned away: {reason}");
+}
+
+/// Logs that clients cannot be accepted for now.
+pub(crate) fn not_accepting(error: &io::Error) {
+    log::warn!("cannot accept clients: {error}; the next ones wait");
+}
+
+/// Logs that the socket file had to be made again.
+pub(crate) fn socket_restored(path: &Path) {
+    log::warn!("the socket {} was removed and is there again", path.display());
+}
+
+/// Logs that the socket file could not be made again.
+pub(crate) fn socket_lost(error: &Error) {
+    log::error!("{error}; reload when its place is free");
+}
+
+/// Logs that nobody will tell when the socket file is removed.
+pub(crate) fn socket_unwatched(path: &Path, error: &dyn Display) {
+    log::warn!("cannot watch {}: {error}; if it is removed, reload to get it back", path.display());
+}
+
+/// Logs that a process could not be signalled.
+pub(crate) fn not_signalled(pid: Pid, error: &io::Error) {
+    log::error!("cannot signal pid {pid}: {error}");
 }
 
 /// Logs a decision that no client has asked for.
@@ -127,16 +166,21 @@ fn again(delay: Option<Duration>) -> String {
 
 fn summary(changes: &Changes) -> String {
     let Changes { added, removed, changed } = changes;
-    let mut text = String::new();
-    for (what, names) in [("added", added), ("removed", removed), ("changed", changed)] {
-        if !names.is_empty() {
-            let separator = if text.is_empty() { "" } else { "; " };
-            let names: Vec<String> = names.iter().map(ProgramName::to_string).collect();
-            let _ = write!(text, "{separator}{what} {}", names.join(", "));
-        }
-    }
-    if text.is_empty() { "nothing has changed".to_owned() } else { text }
+    let kinds = [("added", added), ("removed", removed), ("changed", changed)];
+    let kinds = kinds.into_iter().filter(|(_, names)| !names.is_empty());
+    let parts: Vec<String> = kinds.map(|(what, names)| format!("{what} {}", enumeration(names))).collect();
+    if parts.is_empty() { "nothing has changed".to_owned() } else { parts.join("; ") }
 }
+
+/// Returns the names, or the first of them and how many more there are: a line of the log has its bounds.
+fn enumeration(names: &[ProgramName]) -> String {
+    let shown: Vec<String> = names.iter().take(NAMES_PER_LINE).map(ProgramName::to_string).collect();
+    let more = names.len() - shown.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    shown.join(", ") + &more
+}
+
+const NAMES_PER_LINE: usize = 20;
 
 #[cfg(test)]
 mod tests {
@@ -148,5 +192,13 @@ mod tests {
         assert_eq!(summary(&Changes::default()), "nothing has changed");
         let changes = Changes { added: names(&["a", "b\n"]), removed: Vec::new(), changed: names(&["c"]) };
         assert_eq!(summary(&changes), "added a, b\\n; changed c");
+    }
+
+    #[test]
+    fn a_line_names_no_more_than_a_few() {
+        let names: Vec<_> =
+            (0..10_000).map(|number| ProgramName::new(format!("p{number}").as_bytes())).collect();
+        let line = enumeration(&names);
+        assert!(line.starts_with("p0, p1, ") && line.ends_with("p19 and 9980 more"), "{line}");
     }
 }

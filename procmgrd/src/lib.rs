@@ -15,6 +15,7 @@ mod notify;
 mod pidfile;
 mod poll;
 mod process;
+mod quota;
 mod reader;
 mod server;
 mod signals;

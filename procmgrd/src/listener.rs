@@ -17,6 +17,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, soc
 use nix::sys::stat::{Mode, umask};
 
 use crate::error::{Error, MAX_SOCKET_PATH};
+use crate::journal;
 
 /// The socket that clients connect to. The file is removed when it is dropped.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ impl Listener {
         remove_stale(path)?;
         let failed = || Error::system(format!("create socket {}", path.display()));
         let (socket, file) = listen(path).map_err(failed())?;
-        let watch = watch(path).inspect_err(|error| warn_unwatched(path, *error)).ok();
+        let watch = watch(path).inspect_err(|error| journal::socket_unwatched(path, error)).ok();
         Ok(Self { path: path.to_path_buf(), socket, file, watch, _lock: lock })
     }
 
@@ -71,7 +72,8 @@ impl Listener {
         let failed = || Error::system(format!("create socket {} again", self.path.display()));
         let (socket, file) = listen(&self.path).map_err(failed())?;
         if let Some(inotify) = &self.watch {
-            let _ = add_watch(inotify, &self.path).inspect_err(|error| warn_unwatched(&self.path, *error));
+            let _ = add_watch(inotify, &self.path)
+                .inspect_err(|error| journal::socket_unwatched(&self.path, error));
         }
         self.file = file;
         Ok(Some(std::mem::replace(&mut self.socket, socket)))
@@ -228,10 +230,6 @@ fn add_watch(inotify: &Inotify, path: &Path) -> nix::Result<()> {
         | AddWatchFlags::IN_DELETE_SELF
         | AddWatchFlags::IN_DONT_FOLLOW;
     inotify.add_watch(path, flags).map(drop)
-}
-
-fn warn_unwatched(path: &Path, errno: Errno) {
-    log::warn!("cannot watch {}: {errno}; if it is removed, reload to get it back", path.display());
 }
 
 fn file_id(path: &Path) -> io::Result<FileId> {

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 /// How many ready descriptors one wait returns at the most. The others are ready still the next time.
-const READY_PER_WAIT: usize = 64;
+pub(crate) const READY_PER_WAIT: usize = 64;
 
 /// What a descriptor stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -48,6 +48,8 @@ pub(crate) struct FrameReader {
     header: Vec<u8>,
     body: Option<PartialBody>,
     descriptors: Vec<OwnedFd>,
+    /// How many descriptors came, more than any request has included, which are closed at once.
+    arrived: usize,
     /// The kernel has dropped descriptors, for which we had no room.
     has_lost_descriptors: bool,
 }
@@ -135,29 +137,34 @@ impl FrameReader {
             if self.is_amidst() {
                 return Err(broken("descriptors came in the middle of a frame"));
             }
-            if descriptors.len() > MAX_WANTED {
-                return Err(broken("more descriptors came than any request has"));
-            }
-            self.descriptors = descriptors;
+            self.arrived = descriptors.len();
             self.has_lost_descriptors = truncated;
+            self.descriptors = if descriptors.len() <= MAX_WANTED { descriptors } else { Vec::new() };
         }
         Ok(Some(bytes))
     }
 
     fn finish(&mut self, body: PartialBody) -> Frame {
         let PartialBody { header, bytes, missing: _ } = body;
-        let Self { descriptors, has_lost_descriptors, .. } = std::mem::take(self);
+        let Self { descriptors, arrived, has_lost_descriptors, .. } = std::mem::take(self);
         let refuse = |code, text: String| Content::Refused(Refusal::new(code, text));
-        let (announced, arrived) = (usize::from(header.descriptors), descriptors.len());
+        let announced = usize::from(header.descriptors);
         let content = if header.version != VERSION {
             let text = format!("version {} is not known here, {VERSION} is the highest one", header.version);
             refuse(Code::Version, text)
         } else if header.kind != Kind::Request {
             refuse(Code::BadMsg, "only requests are taken here".to_owned())
+        } else if header.id == CONNECTION_ID {
+            refuse(Code::BadMsg, format!("{CONNECTION_ID} is no id of a request"))
         } else if has_lost_descriptors {
             refuse(Code::Limit, "the daemon has no room for more descriptors".to_owned())
         } else if announced != arrived {
             refuse(Code::BadMsg, format!("{announced} descriptors were announced and {arrived} came"))
+        } else if arrived > MAX_WANTED {
+            refuse(
+                Code::BadMsg,
+                format!("{arrived} descriptors came, and no request has more than {MAX_WANTED}"),
+            )
         } else {
             Content::Body { body: bytes, descriptors }
         };

@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
+use nix::libc;
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask, signal};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
@@ -68,6 +69,10 @@ pub(crate) fn reset_inherited() -> nix::Result<()> {
         if !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP | Signal::SIGPIPE) {
             set_default(signal)?;
         }
+    }
+    for number in libc::SIGRTMIN()..=libc::SIGRTMAX() {
+        // SAFETY: the default disposition runs no code of ours.
+        unsafe { libc::signal(number, libc::SIG_DFL) };
     }
     SigSet::empty().thread_set_mask()
 }

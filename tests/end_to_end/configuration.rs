@@ -273,22 +273,19 @@ fn a_program_may_have_any_name() {
 #[test]
 fn the_example_of_the_manual_works() {
     let sandbox = Sandbox::new("");
-    // As it stands there, but for the paths and the user, and with a shell script as the game server.
+    // Its keys and values, but for the paths and the user, and with a shell script as the game server.
     let config = format!(
         "socket-path = @/procmgr-local\n\
-         # If GID 99 is, say, wheel, and members of that group should be\n\
-         # allowed to perform actions from their own accounts.\n\
+         # The group that may do everything.\n\
          allow-gid = 99\n\
          \n\
-         # Interaction with this would happen via \"procmgr game-server ...\"\n\
+         # Asked for by its name, \"procmgr game-server ACTION\".\n\
          [prog-game-server]\n\
-         # If John Doe is UID 1000.\n\
+         # And a user.\n\
          allow-uid = {}\n\
-         # Note the exec, to ensure procmgr sees the UID of the server itself\n\
-         # and not of the shell.\n\
+         # With exec, so that the server is watched and not its shell.\n\
          cmd-start = exec sh @/game.server\n\
-         # Note the use of the $PID variable, which (following from above)\n\
-         # is the UID of the server.\n\
+         # The server's process.\n\
          cmd-reload = kill -HUP $PID\n",
         geteuid()
     );

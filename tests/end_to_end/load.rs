@@ -11,14 +11,14 @@ use procmgr_proto::client::{Client, ClientError, Outcome};
 use procmgr_proto::message::{Code, ExitStatus, Invocation};
 use procmgr_proto::stdio::StdioRef;
 
-use crate::harness::{Sandbox, children, code, wait_for, wait_until};
+use crate::harness::{Sandbox, allowing_us, children, code, wait_for, wait_until};
 
 const PROGRAMS: usize = 500;
 const CLIENTS: usize = 200;
 
 #[test]
 fn five_hundred_programs_are_started_with_the_daemon_and_stopped() {
-    let sandbox = Sandbox::with_daemon(&programs("autostart = yes\n"));
+    let sandbox = daemon(&programs("autostart = yes\n"));
     wait_until("all programs run", || states(&sandbox, "running") == PROGRAMS);
     assert_eq!(children(sandbox.daemon_pid()).len(), PROGRAMS);
     // A daemon keeps no descriptor for a program.
@@ -37,7 +37,7 @@ fn five_hundred_programs_are_started_with_the_daemon_and_stopped() {
 
 #[test]
 fn five_hundred_programs_that_die_at_once_are_all_started_again() {
-    let sandbox = Sandbox::with_daemon(&programs("autostart = yes\nrestart-delay = 1\n"));
+    let sandbox = daemon(&programs("autostart = yes\nrestart-delay = 1\n"));
     wait_until("all programs run", || states(&sandbox, "running") == PROGRAMS);
     let first = children(sandbox.daemon_pid());
     for program in &first {
@@ -52,9 +52,8 @@ fn five_hundred_programs_that_die_at_once_are_all_started_again() {
 
 #[test]
 fn two_hundred_clients_are_served_at_once() {
-    let sandbox = Sandbox::with_daemon(
-        "[prog-p]\ncmd-signal = echo >> @/arrived; : < @/gate; echo \"$0\"; cat; exit \"$1\"\n",
-    );
+    let sandbox =
+        daemon("[prog-p]\ncmd-signal = echo >> @/arrived; : < @/gate; echo \"$0\"; cat; exit \"$1\"\n");
     let before = sandbox.descriptors_of_idle_daemon();
     nix::unistd::mkfifo(&sandbox.path("gate"), nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
     let clients: Vec<Child> = (0..CLIENTS)
@@ -78,7 +77,7 @@ fn two_hundred_clients_are_served_at_once() {
 
 #[test]
 fn two_hundred_programs_are_started_and_stopped_by_two_hundred_clients_at_once() {
-    let sandbox = Sandbox::with_daemon(&programs(""));
+    let sandbox = daemon(&programs(""));
     let before = sandbox.descriptors_of_idle_daemon();
     for (action, expected, running) in [("start", 0, CLIENTS), ("restart", 0, CLIENTS), ("stop", 143, 0)] {
         let clients: Vec<Child> = (0..CLIENTS)
@@ -95,7 +94,7 @@ fn two_hundred_programs_are_started_and_stopped_by_two_hundred_clients_at_once()
 
 #[test]
 fn of_two_hundred_clients_that_start_the_same_program_one_succeeds() {
-    let sandbox = Sandbox::with_daemon(&programs(""));
+    let sandbox = daemon(&programs(""));
     let clients: Vec<Child> = (0..CLIENTS).map(|number| spawn(&sandbox, number, &["p0", "start"])).collect();
     let codes: Vec<i32> = clients.into_iter().map(|mut client| code(wait_for(&mut client))).collect();
     assert_eq!(codes.iter().filter(|code| **code == 0).count(), 1);
@@ -106,7 +105,7 @@ fn of_two_hundred_clients_that_start_the_same_program_one_succeeds() {
 #[test]
 fn fifty_megabytes_go_through_a_script_unchanged() {
     const LENGTH: usize = 50_000_000;
-    let sandbox = Sandbox::with_daemon("[prog-p]\ncmd-signal = exec cat\n");
+    let sandbox = daemon("[prog-p]\ncmd-signal = exec cat\n");
     let before = sandbox.descriptors_of_idle_daemon();
     // No two places of it look alike: a linear congruential generator.
     let mut state = 1_u64;
@@ -133,7 +132,7 @@ fn fifty_megabytes_go_through_a_script_unchanged() {
 /// One of the named long tests: ten seconds are what is measured.
 #[test]
 fn an_idle_daemon_makes_no_system_call_in_ten_seconds() {
-    let sandbox = Sandbox::with_daemon(&programs("autostart = yes\n"));
+    let sandbox = daemon(&programs("autostart = yes\n"));
     wait_until("all programs run", || states(&sandbox, "running") == PROGRAMS);
     let _silent_client = Client::connect(&sandbox.socket()).unwrap();
     // The daemon is through with everybody else when it has answered, and then has nothing more to do.
@@ -154,9 +153,8 @@ fn an_idle_daemon_makes_no_system_call_in_ten_seconds() {
 
 #[test]
 fn thousands_of_requests_leave_no_memory_behind() {
-    let sandbox = Sandbox::with_daemon(
-        "[prog-p]\ncmd-start = exec sleep 1000 > /dev/null 2>&1\ncmd-signal = exit 3\n[prog-p0]\n",
-    );
+    let sandbox =
+        daemon("[prog-p]\ncmd-start = exec sleep 1000 > /dev/null 2>&1\ncmd-signal = exit 3\n[prog-p0]\n");
     let before = sandbox.descriptors_of_idle_daemon();
     let play = |rounds: usize| {
         for round in 0..rounds {
@@ -192,6 +190,11 @@ fn thousands_of_requests_leave_no_memory_behind() {
     eprintln!("{memory} KiB before, {grown} KiB more after 4500 requests");
     assert!(grown < 1 << 10, "the daemon has grown by {grown} KiB");
     assert_eq!(sandbox.descriptors_of_idle_daemon(), before);
+}
+
+/// Starts a daemon in which whoever runs the tests may do everything.
+fn daemon(config: &str) -> Sandbox {
+    Sandbox::with_daemon(&allowing_us(config))
 }
 
 /// Returns a configuration of many programs with this in their sections.

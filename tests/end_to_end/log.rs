@@ -1,14 +1,17 @@
 //! The log: where it goes, which lines are in it, and what they tell.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{getegid, geteuid};
+use nix::unistd::{getegid, geteuid, getpid};
 
-use crate::harness::{DEADLINE, Sandbox, children, is_root, raw, run, through_shell, wait_for, wait_until};
+use crate::harness::{
+    DEADLINE, Sandbox, allowing_us, children, is_root, raw, run, through_shell, wait_for, wait_until,
+};
 
 /// Two programs: one that lasts, and one that may be asked for a status by a script.
 const PROGRAMS: &str = "[prog-p]\ncmd-start = exec sleep 1000 > /dev/null 2>&1\ncmd-signal = exit 3\n";
@@ -26,9 +29,9 @@ fn without_l_remarks_on_the_configuration_are_shown_as_they_are() {
     let sandbox = daemon("alow-uid = 3\n", &["-L", "FATAL"]);
     let config = sandbox.config().display().to_string();
     let remark =
-        |key, meant| format!("{config}:2:1: warning: unknown key \"{key}\": did you mean \"{meant}\"?\n");
+        |key, meant| format!("{config}:3:1: warning: unknown key \"{key}\": did you mean \"{meant}\"?\n");
     assert_eq!(sandbox.log(), remark("alow-uid", "allow-uid"));
-    sandbox.configure("alow-gid = 3\n");
+    sandbox.configure(&allowing_us("alow-gid = 3\n"));
     kill(sandbox.daemon_pid(), Signal::SIGHUP).unwrap();
     let both = remark("alow-uid", "allow-uid") + &remark("alow-gid", "allow-gid");
     wait_until("the new remark is shown, too", || sandbox.log() == both);
@@ -179,8 +182,21 @@ fn nobody_can_forge_a_line_or_command_a_terminal() {
 }
 
 #[test]
+fn what_is_no_request_is_logged_with_its_sender() {
+    let sandbox = daemon("", &["-l", "stderr", "-L", "INFO"]);
+    let mut stream = UnixStream::connect(sandbox.socket()).unwrap();
+    stream.write_all(b"\x1b]0;this is no frame\x07\n").unwrap();
+    let who = format!("pid {} uid {} gid {}", getpid(), geteuid(), getegid());
+    let expected = format!("{who}: refused, BADMSG a frame begins with \\\"PMGR\\\", not with ");
+    wait_until("it is logged", || {
+        sandbox.log().lines().any(|line| Line::parse(line).text.starts_with(&expected))
+    });
+    assert!(!sandbox.log().contains('\x1b'), "{}", sandbox.log());
+}
+
+#[test]
 fn the_journal_of_the_system_gets_priorities_and_no_times() {
-    let mut sandbox = Sandbox::new(PROGRAMS);
+    let mut sandbox = Sandbox::new(&allowing_us(PROGRAMS));
     let log = File::create(sandbox.path("log")).unwrap().metadata().unwrap();
     let mut command = sandbox.command();
     command.args(["-l", "stderr", "-L", "DEBUG", "-d", "-f"]);
@@ -233,7 +249,7 @@ fn syslog(options: &[&str], check: impl FnOnce(&Sandbox)) {
     if !is_root("syslog") || run(Command::new("unshare").args(["--mount", "true"])).code != 0 {
         return eprintln!("skipped: no mount namespace can be made here");
     }
-    let mut sandbox = Sandbox::new(PROGRAMS);
+    let mut sandbox = Sandbox::new(&allowing_us(PROGRAMS));
     let device = sandbox.path("dev");
     fs::create_dir(&device).unwrap();
     File::create(device.join("null")).unwrap();
@@ -292,7 +308,7 @@ impl Line {
 
 /// Starts a daemon in the foreground with these options and no others.
 fn daemon(config: &str, options: &[&str]) -> Sandbox {
-    let mut sandbox = Sandbox::new(config);
+    let mut sandbox = Sandbox::new(&allowing_us(config));
     let mut command = sandbox.command();
     command.args(["-d", "-f"]).args(options);
     sandbox.run_daemon(command);

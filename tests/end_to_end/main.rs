@@ -11,6 +11,7 @@ mod actions;
 mod command_line;
 mod configuration;
 mod daemon;
+mod departures;
 mod harness;
 mod hostile;
 mod load;

@@ -9,11 +9,11 @@ use std::path::Path;
 use nix::sys::signal::{Signal, kill};
 use procmgr_proto::client::Client;
 
-use crate::harness::{Output, Sandbox, through_shell, wait_until};
+use crate::harness::{Output, Sandbox, allowing_us, through_shell, wait_until};
 
 #[test]
 fn a_second_daemon_fails_and_disturbs_nothing() {
-    let mut sandbox = Sandbox::new("[prog-p]\ncmd-start = exec sleep 1000 > /dev/null 2>&1\n");
+    let mut sandbox = Sandbox::new(&allowing_us("[prog-p]\ncmd-start = exec sleep 1000 > /dev/null 2>&1\n"));
     let pidfile = sandbox.path("pid").display().to_string();
     sandbox.start_daemon(&["-P", &pidfile]);
     sandbox.succeed(&["p", "start"]);

@@ -128,10 +128,33 @@ fn descriptors_in_the_middle_of_a_frame_end_the_connection() {
 }
 
 #[test]
-fn more_descriptors_than_any_request_has_end_the_connection() {
+fn more_descriptors_than_any_request_has_are_closed_at_once_and_the_next_frame_is_read() {
     let mut pair = Pair::new();
-    pair.send_with(&invoke(1), 4);
-    assert_eq!(pair.read(), "0: broken, BADMSG more descriptors came than any request has");
+    let frame = header(|header| (header.descriptors, header.length) = (253, 4));
+    pair.send_with(&frame, 253);
+    assert_eq!(pair.read(), "nothing");
+    assert_eq!((pair.reader.arrived, pair.reader.descriptors.len()), (253, 0));
+    pair.send(&[0; 4]);
+    pair.send(&ping(8));
+    assert_eq!(pair.read(), "7: BADMSG 253 descriptors came, and no request has more than 3");
+    assert_eq!(pair.read(), "8: 4 bytes, 0 descriptors");
+}
+
+#[test]
+fn another_version_is_refused_as_such_whatever_its_descriptors() {
+    for (announced, sent) in [(0, 4), (3, 2), (4, 4)] {
+        let mut pair = Pair::new();
+        let frame = header(|header| (header.version, header.descriptors) = (2, announced));
+        pair.send_with(&[frame, vec![0; 4]].concat(), sent);
+        assert_eq!(pair.read(), "7: VERSION version 2 is not known here, 1 is the highest one");
+    }
+}
+
+#[test]
+fn the_id_of_the_connection_is_none_of_a_request() {
+    let mut pair = Pair::new();
+    pair.send(&ping(0));
+    assert_eq!(pair.read(), "0: BADMSG 0 is no id of a request");
 }
 
 #[test]

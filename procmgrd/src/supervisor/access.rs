@@ -6,17 +6,17 @@ use procmgr_config::{Allowed, Uid};
 
 use crate::supervisor::event::Peer;
 
-const ROOT: Uid = Uid(0);
-
-/// Returns whether the peer may perform an action with this rule: root may, and so may the user *or* the group
-/// that the rule names.
-pub(crate) fn may_invoke(peer: &Peer, allowed: Allowed) -> bool {
-    peer.uid == ROOT || allowed.uid == Some(peer.uid) || allowed.gid == Some(peer.gid)
+/// Returns whether the peer may perform an action that all these rules have to allow: root may, and so may whoever each
+/// of them names by user *or* group. Where there is no rule nobody else may.
+pub(crate) fn may_invoke(peer: &Peer, rules: impl IntoIterator<Item = Allowed>) -> bool {
+    let names_peer = |rule: Allowed| rule.uid == Some(peer.uid) || rule.gid == Some(peer.gid);
+    let mut rules = rules.into_iter().peekable();
+    peer.uid == Uid::ROOT || (rules.peek().is_some() && rules.all(names_peer))
 }
 
 /// Returns whether the peer may stop or reload a daemon that runs as `owner`: root may, and so may the owner.
 pub(crate) fn may_command(peer: &Peer, owner: Uid) -> bool {
-    peer.uid == ROOT || peer.uid == owner
+    peer.uid == Uid::ROOT || peer.uid == owner
 }
 
 #[cfg(test)]
@@ -43,8 +43,18 @@ mod tests {
             (peer(7, 0), both, false),
         ];
         for (peer, allowed, expected) in cases {
-            assert_eq!(may_invoke(&peer, allowed), expected, "{peer} {allowed:?}");
+            assert_eq!(may_invoke(&peer, [allowed]), expected, "{peer} {allowed:?}");
         }
+    }
+
+    #[test]
+    fn all_rules_have_to_allow_and_none_is_not_enough() {
+        let anna = Allowed { uid: Some(Uid(1)), gid: None };
+        let bert = Allowed { uid: Some(Uid(2)), gid: None };
+        assert!(may_invoke(&peer(1, 7), [anna, anna]));
+        assert!(!may_invoke(&peer(1, 7), [anna, bert]));
+        assert!(!may_invoke(&peer(1, 7), []));
+        assert!(may_invoke(&peer(0, 7), []));
     }
 
     #[test]

@@ -40,3 +40,26 @@ pub(crate) fn refuse<S>(caller: Caller, code: Code, text: impl Into<Vec<u8>>) ->
 pub(crate) fn reply<S>(caller: Caller, response: Response) -> Effect<S> {
     Effect::Reply { caller, response }
 }
+
+/// Returns a name that a client has chosen, escaped, and cut where it is longer than any name has a reason to be: it goes
+/// into answers and into the log, and nobody shall fill either.
+pub(crate) fn shown(name: &[u8]) -> String {
+    match name.split_at_checked(LONGEST_SHOWN) {
+        None | Some((_, [])) => name.escape_ascii().to_string(),
+        Some((start, _)) => format!("{}...", start.escape_ascii()),
+    }
+}
+
+const LONGEST_SHOWN: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_escaped_and_cut_before_it_is_shown() {
+        assert_eq!(shown(b"a\x1b[2J"), "a\\x1b[2J");
+        assert_eq!(shown(&[b'x'; 64]), "x".repeat(64));
+        assert_eq!(shown(&vec![b'x'; 1 << 20]), "x".repeat(64) + "...");
+    }
+}

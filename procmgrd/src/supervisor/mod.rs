@@ -4,7 +4,7 @@
 //! what is to be done goes out as [`Effect`]s.
 
 mod access;
-mod call;
+pub(crate) mod call;
 pub(crate) mod event;
 mod program;
 mod table;
@@ -19,7 +19,7 @@ use std::time::Instant;
 use procmgr_config::{Config, Definition, Group, ProgramName, Uid};
 use procmgr_proto::message::{Action, Code, ExitStatus, Invocation, ProgramEntry, Refusal, Response};
 
-use crate::supervisor::call::{Call, refuse, reply};
+use crate::supervisor::call::{Call, refuse, reply, shown};
 use crate::supervisor::event::{
     Caller, Changes, Control, Effect, Event, Job, Loaded, Peer, Pid, Question, Rejected, Report,
 };
@@ -132,14 +132,14 @@ impl<S: Clone> Supervisor<S> {
     ) {
         let Invocation { program, action, arguments } = invocation;
         let Some((name, program)) = self.programs.get(program.as_slice()) else {
-            let text = format!("there is no program {}", program.escape_ascii());
+            let text = format!("there is no program {}", shown(&program));
             return effects.push(refuse(caller, Code::NoProg, text));
         };
         let Some(action) = Action::from_name(&action) else {
-            let text = format!("there is no action {}", action.escape_ascii());
+            let text = format!("there is no action {}", shown(&action));
             return effects.push(refuse(caller, Code::NoAction, text));
         };
-        if !program.rights(action).all(|allowed| access::may_invoke(peer, allowed)) {
+        if !access::may_invoke(peer, program.rights(action)) {
             return effects.push(refuse(caller, Code::BadAuth, format!("you may not {action} {name}")));
         }
         let name = name.clone();

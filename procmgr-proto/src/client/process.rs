@@ -1,0 +1,50 @@
+//! The process behind a connection, to be waited for.
+//!
+//! What is asked of it is none of this room's business.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process;
+
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+/// The process that listens at the other end of a connection.
+///
+/// A process closes its connections a moment before it is gone; whoever wants to be sure has to wait for the process.
+#[derive(Debug)]
+pub(super) struct DaemonProcess {
+    /// `None` where there is nothing to wait for or with: the process is gone, is of another PID namespace, is this one,
+    /// or the kernel is older than 5.3.
+    descriptor: Option<OwnedFd>,
+}
+
+impl DaemonProcess {
+    /// Takes hold of the process.
+    pub(super) fn behind(stream: &UnixStream) -> Self {
+        let pid = getsockopt(stream, PeerCredentials).map_or(0, |credentials| credentials.pid());
+        let is_other = pid != process::id().cast_signed();
+        let pid = Pid::from_raw(pid).filter(|_| is_other);
+        let descriptor = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        // While the connection is open the process lives, and its PID cannot have become that of another one.
+        Self { descriptor: descriptor.filter(|_| is_open(stream)) }
+    }
+
+    /// Waits until it is gone.
+    pub(super) fn wait(self) {
+        if let Some(descriptor) = self.descriptor {
+            let mut wanted = [PollFd::new(&descriptor, PollFlags::IN)];
+            while poll(&mut wanted, None) == Err(Errno::INTR) {}
+        }
+    }
+}
+
+/// Returns whether the other end has not closed the connection, without taking anything from it.
+fn is_open(stream: &UnixStream) -> bool {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    !matches!(recv(stream, &mut [0], flags), Ok((0, _)) | Err(Errno::CONNRESET))
+}

@@ -1,0 +1,201 @@
+//! What the clients of each user use, and how much of it they may.
+//!
+//! Only counts: what becomes of a client that wants more is `server`'s business.
+
+use std::collections::HashMap;
+
+use procmgr_config::Uid;
+
+use crate::supervisor::event::Caller;
+
+/// How many connections one user may have, whatever the limit on descriptors allows.
+const MOST_CONNECTIONS_PER_USER: usize = 1024;
+
+/// How many bytes may be kept for all connections of one user: four of the longest requests.
+const BUFFERED_PER_USER: usize = 16 << 20;
+
+/// How many requests of one user may be under way, those of clients that have gone included: each may be a script that
+/// runs, or a place in a queue. As many as the busiest connections of one user can have on their way at a time.
+const UNDER_WAY_PER_USER: usize = 8192;
+
+/// What is used, and how much of it may be.
+#[derive(Debug)]
+pub(crate) struct Quotas {
+    users: HashMap<Uid, Usage>,
+    /// The requests under way, each with the user who has made it.
+    under_way: HashMap<Caller, Uid>,
+    /// How many connections one user may have.
+    connections_per_user: usize,
+    /// How many connections there may be before users other than root get no more.
+    connections: usize,
+}
+
+#[derive(Debug, Default)]
+struct Usage {
+    connections: usize,
+    buffered: usize,
+    under_way: usize,
+}
+
+/// Why there is no more for a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exceeded {
+    /// The user has too many connections.
+    Connections,
+    /// All users together have too many connections.
+    AllConnections,
+    /// The connections of the user keep too many bytes.
+    Buffered,
+    /// The user has too many requests under way.
+    UnderWay,
+}
+
+impl Exceeded {
+    /// Returns the reason, for the client and for the log.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Connections => "you have too many connections",
+            Self::AllConnections => "there are too many connections",
+            Self::Buffered => "your connections keep too much memory",
+            Self::UnderWay => "too many of your requests are under way",
+        }
+    }
+}
+
+impl Quotas {
+    /// Divides the descriptors that the daemon may have.
+    ///
+    /// A connection holds one descriptor, and three more while a request arrives. Half of all descriptors is for the
+    /// connections of users other than root, so that root and the daemon itself always have some.
+    pub(crate) fn new(descriptors: usize) -> Self {
+        Self {
+            users: HashMap::new(),
+            under_way: HashMap::new(),
+            connections_per_user: (descriptors / 16).clamp(8, MOST_CONNECTIONS_PER_USER),
+            connections: descriptors / 8,
+        }
+    }
+
+    /// Counts a new connection of a user, beside `others` of all users.
+    pub(crate) fn connect(&mut self, uid: Uid, others: usize) -> Result<(), Exceeded> {
+        if self.usage(uid).connections >= self.connections_per_user {
+            return Err(Exceeded::Connections);
+        }
+        if uid != Uid::ROOT && others >= self.connections {
+            return Err(Exceeded::AllConnections);
+        }
+        self.change(uid, |usage| usage.connections += 1);
+        Ok(())
+    }
+
+    /// Counts a connection no more, nor the bytes that are kept for it.
+    pub(crate) fn disconnect(&mut self, uid: Uid, buffered: usize) {
+        self.change(uid, |usage| {
+            usage.connections -= 1;
+            usage.buffered -= buffered;
+        });
+    }
+
+    /// Counts that a connection keeps other bytes than before.
+    pub(crate) fn buffer(&mut self, uid: Uid, before: usize, after: usize) -> Result<(), Exceeded> {
+        self.change(uid, |usage| usage.buffered = usage.buffered - before + after);
+        // A connection that keeps less than before is not to blame.
+        if after > before && self.usage(uid).buffered > BUFFERED_PER_USER {
+            return Err(Exceeded::Buffered);
+        }
+        Ok(())
+    }
+
+    /// Counts a request until it is answered, whether or not its client waits so long.
+    pub(crate) fn begin(&mut self, caller: Caller, uid: Uid) -> Result<(), Exceeded> {
+        if self.usage(uid).under_way >= UNDER_WAY_PER_USER {
+            return Err(Exceeded::UnderWay);
+        }
+        self.under_way.insert(caller, uid);
+        self.change(uid, |usage| usage.under_way += 1);
+        Ok(())
+    }
+
+    /// Counts a request no more.
+    pub(crate) fn end(&mut self, caller: Caller) {
+        if let Some(uid) = self.under_way.remove(&caller) {
+            self.change(uid, |usage| usage.under_way -= 1);
+        }
+    }
+
+    fn usage(&self, uid: Uid) -> &Usage {
+        self.users.get(&uid).unwrap_or(&Usage { connections: 0, buffered: 0, under_way: 0 })
+    }
+
+    /// Changes what a user uses, and forgets users who use nothing: there are four billion.
+    fn change(&mut self, uid: Uid, change: impl FnOnce(&mut Usage)) {
+        let usage = self.users.entry(uid).or_default();
+        change(usage);
+        if let Usage { connections: 0, buffered: 0, under_way: 0 } = usage {
+            self.users.remove(&uid);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANNA: Uid = Uid(1);
+    const BERT: Uid = Uid(2);
+
+    fn caller(request: u64) -> Caller {
+        Caller { connection: 1, request }
+    }
+
+    #[test]
+    fn one_user_leaves_connections_for_others_and_all_leave_some_for_root() {
+        let mut quotas = Quotas::new(256);
+        for others in 0..16 {
+            assert_eq!(quotas.connect(ANNA, others), Ok(()));
+        }
+        assert_eq!(quotas.connect(ANNA, 16), Err(Exceeded::Connections));
+        assert_eq!(quotas.connect(BERT, 16), Ok(()));
+        assert_eq!(quotas.connect(BERT, 32), Err(Exceeded::AllConnections));
+        assert_eq!(quotas.connect(Uid::ROOT, 32), Ok(()));
+        quotas.disconnect(ANNA, 0);
+        assert_eq!(quotas.connect(ANNA, 16), Ok(()));
+    }
+
+    #[test]
+    fn whoever_makes_a_user_keep_too_much_is_told_and_whoever_keeps_less_is_not() {
+        let mut quotas = Quotas::new(256);
+        quotas.connect(ANNA, 0).unwrap();
+        quotas.connect(ANNA, 1).unwrap();
+        assert_eq!(quotas.buffer(ANNA, 0, BUFFERED_PER_USER), Ok(()));
+        assert_eq!(quotas.buffer(ANNA, 0, 2), Err(Exceeded::Buffered));
+        assert_eq!(quotas.buffer(ANNA, 2, 1), Ok(()));
+        assert_eq!(quotas.buffer(BERT, 0, 1), Ok(()));
+    }
+
+    #[test]
+    fn requests_are_counted_until_they_are_answered() {
+        let mut quotas = Quotas::new(256);
+        for request in 0..UNDER_WAY_PER_USER as u64 {
+            assert_eq!(quotas.begin(caller(request), ANNA), Ok(()));
+        }
+        assert_eq!(quotas.begin(caller(9999), ANNA), Err(Exceeded::UnderWay));
+        assert_eq!(quotas.begin(caller(9999), BERT), Ok(()));
+        quotas.end(caller(5));
+        quotas.end(caller(5));
+        assert_eq!(quotas.begin(caller(5), ANNA), Ok(()));
+        assert_eq!(quotas.begin(caller(6), ANNA), Err(Exceeded::UnderWay));
+    }
+
+    #[test]
+    fn users_who_use_nothing_are_forgotten() {
+        let mut quotas = Quotas::new(256);
+        quotas.connect(ANNA, 0).unwrap();
+        quotas.buffer(ANNA, 0, 7).unwrap();
+        quotas.begin(caller(1), ANNA).unwrap();
+        quotas.disconnect(ANNA, 7);
+        assert_eq!(quotas.users.len(), 1);
+        quotas.end(caller(1));
+        assert_eq!((quotas.users.len(), quotas.under_way.len()), (0, 0));
+    }
+}

@@ -1,0 +1,161 @@
+//! Clients that want more than there is: connections, descriptors, memory.
+
+use std::os::fd::AsFd;
+use std::thread;
+use std::time::Duration;
+
+use procmgr_proto::codec::encode_request;
+use procmgr_proto::frame::{Header, MAX_BODY};
+use procmgr_proto::message::{Code, ExitStatus, Request, Response};
+use procmgr_proto::stdio;
+
+use crate::harness::{Sandbox, allowing_us, is_root, through_shell, wait_until};
+use crate::hostile::wire::{PROGRAM, Wire, daemon, invocation, is_served, is_unharmed, null, request_header};
+
+#[test]
+fn a_user_with_too_many_connections_is_told_and_served_when_some_are_gone() {
+    let sandbox = limited(64);
+    let mut wires: Vec<Wire> = Vec::new();
+    let mut refused = loop {
+        let mut wire = Wire::connect(&sandbox);
+        let _ = stdio::send(&wire.stream, &encode_request(7, &Request::Ping).unwrap(), &[]);
+        match wire.receive() {
+            (7, Response::Done) => wires.push(wire),
+            (0, Response::Refused(refusal)) => {
+                assert_eq!(refusal.code, Code::Limit);
+                break wire;
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(wires.len() < 64, "more connections than the daemon has descriptors");
+    };
+    refused.expect_end();
+    let output = sandbox.client(&["p", "status"]);
+    assert_eq!(
+        (output.code, output.stderr.as_str()),
+        (125, "ERROR: (LIMIT) you have too many connections\n")
+    );
+    wires.iter_mut().for_each(Wire::expect_service);
+    wires.pop();
+    wait_until("there is a place again", || sandbox.client(&["-t"]).code == 0);
+}
+
+#[test]
+fn without_descriptors_connections_wait_until_others_are_gone() {
+    // Other users have a share that leaves some for root and the daemon.
+    if !is_root("without_descriptors_connections_wait_until_others_are_gone") {
+        return;
+    }
+    // Fewer than it takes to reach the limit of one user.
+    let sandbox = limited(14);
+    let before = sandbox.descriptors_of_idle_daemon();
+    let mut wires: Vec<Wire> = Vec::new();
+    for _ in 0..8 {
+        let mut wire = Wire::connect(&sandbox);
+        wire.send(&encode_request(7, &Request::Ping).unwrap());
+        wires.push(wire);
+    }
+    wait_until("the daemon has run out of descriptors", || sandbox.log().contains("cannot accept clients"));
+    // Each one that leaves makes room for one that waits.
+    for mut wire in wires {
+        assert_eq!(wire.receive(), (7, Response::Done));
+    }
+    wait_until("the daemon has room again", || sandbox.daemon_descriptors() == before);
+    is_unharmed(&sandbox, before);
+}
+
+#[test]
+fn waiting_for_descriptors_costs_no_processor_time() {
+    // Other users have a share that leaves some for root and the daemon.
+    if !is_root("waiting_for_descriptors_costs_no_processor_time") {
+        return;
+    }
+    let sandbox = limited(14);
+    let wires: Vec<Wire> = (0..8).map(|_| Wire::connect(&sandbox)).collect();
+    wait_until("the daemon has run out of descriptors", || sandbox.log().contains("cannot accept clients"));
+    assert_eq!(sandbox.log().matches("cannot accept clients").count(), 1);
+    let switches = || {
+        ["voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"].map(|name| sandbox.daemon_statistic(name))
+    };
+    wait_until("the daemon sleeps", || {
+        let before = switches();
+        // This is the time that is measured.
+        thread::sleep(Duration::from_millis(200));
+        switches() == before
+    });
+    drop(wires);
+    is_served(&sandbox);
+}
+
+#[test]
+fn a_request_whose_descriptors_find_no_room_is_refused_and_may_be_repeated() {
+    // Other users have a share that leaves some for root and the daemon.
+    if !is_root("a_request_whose_descriptors_find_no_room_is_refused_and_may_be_repeated") {
+        return;
+    }
+    let sandbox = limited(16);
+    let before = sandbox.descriptors_of_idle_daemon();
+    let frame = encode_request(7, &invocation(b"p", b"signal")).unwrap();
+    // Half a request holds its descriptors.
+    let mut halves: Vec<Wire> = Vec::new();
+    let mut wire = Wire::connect(&sandbox);
+    wire.expect_service();
+    while sandbox.daemon_descriptors() < 15 {
+        let mut half = Wire::connect(&sandbox);
+        half.expect_service();
+        let held = sandbox.daemon_descriptors();
+        half.send_with(&frame[..1], &[null().as_fd(); 3]);
+        wait_until("the daemon has taken them", || sandbox.daemon_descriptors() > held || held == 16);
+        halves.push(half);
+    }
+    wire.send_with(&frame, &[null().as_fd(); 3]);
+    wire.expect_refusal(7, &Code::Limit, "no room for more descriptors");
+    drop(halves);
+    wait_until("there is room again", || sandbox.daemon_descriptors() == before + 1);
+    wire.send_with(&frame, &[null().as_fd(); 3]);
+    assert_eq!(wire.receive(), (7, Response::Exited(ExitStatus::Code(3))));
+    drop(wire);
+    is_unharmed(&sandbox, before);
+}
+
+#[test]
+fn one_user_cannot_fill_the_memory_of_the_daemon() {
+    const COUNT: usize = 20;
+    let sandbox = daemon(PROGRAM);
+    let before = sandbox.descriptors_of_idle_daemon();
+    let memory = sandbox.daemon_statistic("VmRSS");
+    let mut wires: Vec<Wire> = (0..COUNT).map(|_| Wire::connect(&sandbox)).collect();
+    let header = Header { length: MAX_BODY, ..request_header(7) }.to_bytes();
+    let body = vec![0; MAX_BODY as usize - 1];
+    let mut refused = 0;
+    for wire in &mut wires {
+        // Whoever keeps too much is cut off in the middle.
+        let is_taken = stdio::send(&wire.stream, &header, &[])
+            .and_then(|()| stdio::send(&wire.stream, &body, &[]))
+            .is_ok();
+        if !is_taken {
+            wire.expect_refusal(0, &Code::Limit, "too much memory");
+            refused += 1;
+        }
+    }
+    assert!(refused > COUNT / 2, "{refused} of {COUNT} are refused");
+    let grown = sandbox.daemon_statistic("VmRSS").saturating_sub(memory);
+    assert!(grown < 24 << 10, "the daemon has grown by {grown} KiB");
+    is_served(&sandbox);
+    drop(wires);
+    is_unharmed(&sandbox, before);
+    let mut wire = Wire::connect(&sandbox);
+    wire.send(&header);
+    wire.send(&body);
+    wire.send(&[0]);
+    wire.expect_refusal(7, &Code::BadMsg, "");
+}
+
+/// Starts a daemon that may have this many descriptors and no more.
+fn limited(descriptors: usize) -> Sandbox {
+    let mut sandbox = Sandbox::new(&allowing_us(PROGRAM));
+    let mut command = sandbox.command();
+    command.args(["-l", "stderr", "-L", "DEBUG", "-d", "-f"]);
+    sandbox.run_daemon(through_shell(&format!("ulimit -n {descriptors}"), &command));
+    sandbox
+}

@@ -1,0 +1,138 @@
+//! A client that writes frames by hand, and what is asserted of a daemon that has to do with one.
+//!
+//! Knows how to send anything; what is sent is in the tests.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use procmgr_proto::client::Client;
+use procmgr_proto::codec::{decode_response, encode_request};
+use procmgr_proto::frame::{HEADER_LENGTH, Header, Kind, VERSION};
+use procmgr_proto::message::{Code, Invocation, Request, Response};
+use procmgr_proto::stdio;
+
+use crate::harness::{DEADLINE, Sandbox, allowing_us, wait_until};
+
+/// A client that sends what it likes.
+pub(super) struct Wire {
+    pub(super) stream: UnixStream,
+}
+
+impl Wire {
+    pub(super) fn connect(sandbox: &Sandbox) -> Self {
+        let stream = UnixStream::connect(sandbox.socket()).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        Self { stream }
+    }
+
+    #[track_caller]
+    pub(super) fn send(&mut self, bytes: &[u8]) {
+        self.send_with(bytes, &[]);
+    }
+
+    /// Sends bytes, the first of which carries the descriptors.
+    #[track_caller]
+    pub(super) fn send_with(&mut self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) {
+        stdio::send(&self.stream, bytes, descriptors).unwrap();
+    }
+
+    /// Returns the next answer and its id.
+    #[track_caller]
+    pub(super) fn receive(&mut self) -> (u32, Response) {
+        let header = self.receive_header();
+        (header.id, self.receive_body(header))
+    }
+
+    #[track_caller]
+    pub(super) fn receive_header(&mut self) -> Header {
+        let mut header = [0; HEADER_LENGTH];
+        self.stream.read_exact(&mut header).unwrap();
+        Header::parse(&header).unwrap()
+    }
+
+    #[track_caller]
+    pub(super) fn receive_body(&mut self, header: Header) -> Response {
+        let mut body = vec![0; header.length as usize];
+        self.stream.read_exact(&mut body).unwrap();
+        decode_response(&body).unwrap()
+    }
+
+    #[track_caller]
+    pub(super) fn expect_refusal(&mut self, id: u32, code: &Code, text: &str) {
+        let (answered, response) = self.receive();
+        let Response::Refused(refusal) = response else { panic!("not refused: {response:?}") };
+        let reason = String::from_utf8_lossy(&refusal.text);
+        assert_eq!((answered, &refusal.code), (id, code), "{reason}");
+        assert!(reason.contains(text), "{reason}");
+    }
+
+    /// Asserts that the daemon goes on to serve this connection.
+    #[track_caller]
+    pub(super) fn expect_service(&mut self) {
+        self.send(&encode_request(99, &Request::Ping).unwrap());
+        assert_eq!(self.receive(), (99, Response::Done));
+    }
+
+    /// Asserts that the daemon has closed this connection.
+    #[track_caller]
+    pub(super) fn expect_end(&mut self) {
+        match self.stream.read(&mut [0]) {
+            Ok(0) => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+            other => panic!("the connection is not closed: {other:?}"),
+        }
+    }
+}
+
+/// Asserts that somebody else is answered, and without having to wait for a deadline of others.
+#[track_caller]
+pub(super) fn is_served(sandbox: &Sandbox) {
+    let begin = Instant::now();
+    let mut client = Client::connect(&sandbox.socket()).unwrap();
+    client.ping().unwrap();
+    assert!(begin.elapsed() < PROMPT, "an honest client has waited for {:?}", begin.elapsed());
+}
+
+/// Asserts that the daemon serves as before, and has no more descriptors.
+#[track_caller]
+pub(super) fn is_unharmed(sandbox: &Sandbox, descriptors: usize) {
+    is_served(sandbox);
+    wait_until("all descriptors are closed", || sandbox.descriptors_of_idle_daemon() == descriptors);
+}
+
+/// Starts a daemon in which whoever runs the tests may do everything.
+pub(super) fn daemon(config: &str) -> Sandbox {
+    Sandbox::with_daemon(&allowing_us(config))
+}
+
+pub(super) fn invocation(program: &[u8], action: &[u8]) -> Request {
+    let (program, action) = (program.to_vec(), action.to_vec());
+    Request::Invoke(Invocation { program, action, arguments: Vec::new() })
+}
+
+pub(super) fn request_header(id: u32) -> Header {
+    Header { version: VERSION, kind: Kind::Request, descriptors: 0, id, length: 0 }
+}
+
+/// Returns a request frame of any body, which announces so many descriptors.
+pub(super) fn frame(id: u32, body: &[u8], descriptors: usize) -> Vec<u8> {
+    let (descriptors, length) = (u8::try_from(descriptors).unwrap(), u32::try_from(body.len()).unwrap());
+    let header = Header { descriptors, length, ..request_header(id) };
+    [&header.to_bytes()[..], body].concat()
+}
+
+pub(super) fn null() -> OwnedFd {
+    File::options().read(true).write(true).open("/dev/null").unwrap().into()
+}
+
+/// How long an honest client may wait at the most, whatever others do. Less than any deadline that the daemon has set
+/// for those, and far more than it takes.
+pub(super) const PROMPT: Duration = Duration::from_secs(8);
+
+/// A program with scripts of all kinds.
+pub(super) const PROGRAM: &str =
+    "[prog-p]\ncmd-start = exec sleep 1000 > /dev/null 2>&1\ncmd-signal = cat; exit 3\n";
