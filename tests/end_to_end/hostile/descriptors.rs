@@ -44,7 +44,7 @@ fn descriptors_have_to_be_as_many_as_the_request_needs() {
 }
 
 #[test]
-fn more_descriptors_than_any_request_has_end_the_connection() {
+fn more_descriptors_than_any_request_has_are_refused_and_the_next_frame_is_served() {
     let sandbox = daemon(PROGRAM);
     let before = sandbox.descriptors_of_idle_daemon();
     let body = encode_request(7, &invocation(b"p", b"start")).unwrap().split_off(HEADER_LENGTH);
@@ -53,8 +53,8 @@ fn more_descriptors_than_any_request_has_end_the_connection() {
     {
         let mut wire = Wire::connect(&sandbox);
         wire.send_with(&frame(7, &body, announced), &vec![null().as_fd(); sent]);
-        wire.expect_refusal(0, &Code::BadMsg, "more descriptors");
-        wire.expect_end();
+        wire.expect_refusal(7, &Code::BadMsg, "descriptors");
+        wire.expect_service();
     }
     assert_eq!(sandbox.succeed(&["-a"]), "p: dead\n");
     is_unharmed(&sandbox, before);
