@@ -132,7 +132,7 @@ mod tests {
     fn a_terminal_is_shown_no_control_characters() {
         assert_eq!(
             String::from_utf8(lines(&entries(), true)).unwrap(),
-            "game         : running stopping\nzoë\\u{1b}[2J: dead\n"
+            "game        : running stopping\nzoë\\u{1b}[2J: dead\n"
         );
     }
 

@@ -15,7 +15,7 @@ const MOST_CONNECTIONS_PER_USER: usize = 1024;
 const BUFFERED_PER_USER: usize = 16 << 20;
 
 /// How many requests of one user may be under way, those of clients that have gone included: each may be a script that
-/// runs, or a place in a queue. As many as the busiest connections of one user can have on their way at a time.
+/// runs, or a place in a queue. Enough for 128 connections that each have as many under way as one may.
 const UNDER_WAY_PER_USER: usize = 8192;
 
 /// What is used, and how much of it may be.
