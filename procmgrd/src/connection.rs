@@ -4,16 +4,16 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use procmgr_proto::codec::{DecodeError, decode_request, encode_response};
 use procmgr_proto::frame::CONNECTION_ID;
 use procmgr_proto::message::{Code, Invocation, Refusal, Request, Response};
-use procmgr_proto::stdio::Stdio;
 use rustix::net::{SendFlags, send};
 
+use crate::disposal::Foreign;
 use crate::journal;
 use crate::poll::Interest;
 use crate::reader::{Content, End, Frame, FrameReader};
@@ -46,7 +46,7 @@ pub(crate) enum Demand {
     /// Something of the daemon itself.
     Ask(Question),
     /// An action, with the standard input, output and error of its script.
-    Invoke(Invocation, Stdio),
+    Invoke(Invocation, Foreign),
 }
 
 /// A connected client.
@@ -252,7 +252,7 @@ impl AsFd for Connection {
 }
 
 /// Returns what a body asks for, if its descriptors are those that it needs.
-fn understand(body: &[u8], descriptors: Vec<OwnedFd>) -> Result<Demand, Refusal> {
+fn understand(body: &[u8], descriptors: Foreign) -> Result<Demand, Refusal> {
     let request = decode_request(body).map_err(|error| match error {
         DecodeError::UnknownVariant(_) => Refusal::new(Code::BadCmd, error.to_string()),
         DecodeError::Malformed(_) => Refusal::new(Code::BadMsg, error.to_string()),
@@ -264,24 +264,31 @@ fn understand(body: &[u8], descriptors: Vec<OwnedFd>) -> Result<Demand, Refusal>
             format!("the request needs {wanted} descriptors, not {came}"),
         ));
     }
-    match (request, Stdio::from_descriptors(descriptors)) {
-        (Request::Ping, _) => Ok(Demand::Ask(Question::Ping)),
-        (Request::List, _) => Ok(Demand::Ask(Question::List)),
-        (Request::Stop, _) => Ok(Demand::Ask(Question::Stop)),
-        (Request::Reload, _) => Ok(Demand::Ask(Question::Reload)),
-        (Request::Invoke(invocation), Ok(stdio)) => checked(invocation).map(|it| Demand::Invoke(it, stdio)),
+    match request {
+        Request::Ping => Ok(Demand::Ask(Question::Ping)),
+        Request::List => Ok(Demand::Ask(Question::List)),
+        Request::Stop => Ok(Demand::Ask(Question::Stop)),
+        Request::Reload => Ok(Demand::Ask(Question::Reload)),
+        Request::Invoke(invocation) => checked(invocation).map(|it| Demand::Invoke(it, descriptors)),
         _ => Err(Refusal::new(Code::BadCmd, "the request is not one that this daemon knows")),
     }
 }
 
-/// Refuses what no program can be given: the kernel ends words at a NUL.
+/// Refuses what no script can be given. A restart must not stop a program that it cannot start with these words.
 fn checked(invocation: Invocation) -> Result<Invocation, Refusal> {
     let Invocation { program, action, arguments } = &invocation;
     if arguments.iter().chain([program, action]).any(|word| word.contains(&0)) {
         return Err(Refusal::new(Code::BadMsg, "names and arguments hold no NUL"));
     }
+    if arguments.iter().any(|argument| argument.len() > LONGEST_ARGUMENT) {
+        let text = format!("no argument can have more than {LONGEST_ARGUMENT} bytes");
+        return Err(Refusal::new(Code::Limit, text));
+    }
     Ok(invocation)
 }
+
+/// What the kernel takes as one argument of a program: 32 pages, the NUL at its end included.
+const LONGEST_ARGUMENT: usize = 32 * 4096 - 1;
 
 /// Tells somebody who has just connected that there is no place, as far as that goes without waiting.
 pub(crate) fn turn_away(stream: &UnixStream, reason: &str) -> io::Result<()> {

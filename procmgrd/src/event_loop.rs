@@ -9,10 +9,10 @@ use std::{iter, mem};
 
 use procmgr_config::load::Loaded as Config;
 use procmgr_proto::message::Response;
-use procmgr_proto::stdio::Stdio;
 
 use crate::config_source::ConfigSource;
 use crate::connection::Demand;
+use crate::disposal::Foreign;
 use crate::error::Error;
 use crate::journal::{self, Journal};
 use crate::notify::Notifier;
@@ -25,7 +25,7 @@ use crate::supervisor::Supervisor;
 use crate::supervisor::event::{Caller, Control, Effect, Event, Loaded, Rejected};
 
 /// What a script's terminal is here. Shared, because a restart shows it to two scripts.
-type Terminal = Rc<Stdio>;
+type Terminal = Rc<Foreign>;
 
 /// Everything that the loop works with.
 #[derive(Debug)]

@@ -7,8 +7,10 @@ mod background;
 mod config_source;
 mod connection;
 mod descriptors;
+mod disposal;
 pub mod error;
 mod event_loop;
+mod fork;
 pub mod journal;
 mod listener;
 mod notify;
@@ -94,7 +96,8 @@ pub fn run(options: Options) -> Result<Ending, Error> {
     let inherited = if options.foreground { Inherited::Keep } else { Inherited::Close };
     settle_inherited(inherited).map_err(Error::system("settle inherited descriptors"))?;
     signals::reset_inherited().map_err(Error::system("reset signals"))?;
-    let base = env::current_dir().map_err(Error::system("find the working directory"))?;
+    // Without a working directory, absolute paths are found all the same, and the others are not.
+    let base = env::current_dir().unwrap_or_default();
     if options.foreground {
         return serve(options, &base, || Ok(())).map(|()| Ending::Done);
     }

@@ -57,7 +57,7 @@ impl Listener {
     /// it that have not been accepted yet.
     ///
     /// # Errors
-    /// If it is gone and cannot be made, or something else has taken its place.
+    /// If it is gone and cannot be made, or something else than a stale socket has taken its place.
     pub(crate) fn restore(&mut self) -> Result<Option<UnixListener>, Error> {
         if let Some(watch) = &self.watch {
             // What has happened is seen below; the events only have to be taken out.
@@ -66,9 +66,7 @@ impl Listener {
         if self.is_in_place() {
             return Ok(None);
         }
-        if fs::symlink_metadata(&self.path).is_ok() {
-            return Err(Error::Occupied { socket: self.path.clone(), by: "another file" });
-        }
+        remove_stale(&self.path)?;
         let failed = || Error::system(format!("create socket {} again", self.path.display()));
         let (socket, file) = listen(&self.path).map_err(failed())?;
         if let Some(inotify) = &self.watch {

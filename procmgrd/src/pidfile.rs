@@ -2,11 +2,13 @@
 //!
 //! It tells only; that there is one daemon is `listener`'s care.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process;
+
+use nix::fcntl::OFlag;
 
 /// A PID file, removed when dropped.
 #[derive(Debug)]
@@ -15,11 +17,18 @@ pub(crate) struct PidFile {
 }
 
 impl PidFile {
-    /// Writes the file. One that is there already is replaced: its daemon is gone, or has another socket.
+    /// Writes the file. A PID file that is there already is replaced: its daemon is gone, or has another socket.
     ///
-    /// It is written under another name and then renamed, so that nobody reads half a number, and a link that
-    /// somebody has put in its place is replaced rather than followed.
+    /// It is written under another name and then renamed, so that nobody reads half a number.
+    ///
+    /// # Errors
+    /// If the system refuses, or if something else than a PID file is there: that may be dear to somebody.
     pub(crate) fn write(path: PathBuf) -> io::Result<Self> {
+        match read(&path) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(_) => return Err(io::Error::other("something else than a PID file is there")),
+        }
         let mut draft = path.clone().into_os_string();
         draft.push(format!(".{}", process::id()));
         let write = || {
@@ -35,13 +44,31 @@ impl PidFile {
 impl Drop for PidFile {
     fn drop(&mut self) {
         // Another daemon may have written it since; that one's is not ours to remove.
-        let is_ours =
-            fs::read_to_string(&self.path).is_ok_and(|text| text.trim() == process::id().to_string());
-        if is_ours {
+        if read(&self.path).is_ok_and(|pid| pid == Some(process::id())) {
             let _ = fs::remove_file(&self.path);
         }
     }
 }
+
+/// Returns the PID in a PID file; an empty one has none. Whatever else may be there, it is neither followed nor waited
+/// for, and no more of it is read than a number has digits.
+fn read(path: &Path) -> io::Result<Option<u32>> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
+    let other = || io::Error::from(io::ErrorKind::InvalidData);
+    if !file.metadata()?.is_file() {
+        return Err(other());
+    }
+    let mut text = String::new();
+    File::take(file, LONGEST).read_to_string(&mut text)?;
+    match text.trim() {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| other()),
+    }
+}
+
+/// More than any PID has digits.
+const LONGEST: u64 = 32;
 
 #[cfg(test)]
 mod tests {
@@ -75,5 +102,41 @@ mod tests {
         fs::create_dir(&path).unwrap();
         assert!(PidFile::write(path).is_err());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn whatever_is_no_pid_file_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pid");
+        for text in ["socket-path = /run/procmgr\n", "12 34", "-1", &"9".repeat(100)] {
+            fs::write(&path, text).unwrap();
+            let error = PidFile::write(path.clone()).unwrap_err();
+            assert_eq!(error.to_string(), "something else than a PID file is there");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/null", &path).unwrap();
+        assert!(PidFile::write(path.clone()).is_err());
+        assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn an_empty_file_is_as_good_as_a_pid_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pid");
+        fs::write(&path, "").unwrap();
+        drop(PidFile::write(path.clone()).unwrap());
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn nothing_is_waited_for_when_something_has_taken_the_place_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pid");
+        let file = PidFile::write(path.clone()).unwrap();
+        fs::remove_file(&path).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        drop(file);
+        assert!(path.exists());
     }
 }

@@ -36,6 +36,11 @@ pub(crate) fn terminate(pid: Pid) -> io::Result<()> {
     Ok(kill_process(pid, Signal::TERM)?)
 }
 
+/// Sends SIGKILL to a child that has not been reaped. That it has ended already is as good.
+pub(crate) fn kill(pid: Pid) {
+    let _ = rustix::process::Pid::from_raw(pid.0).map(|pid| kill_process(pid, Signal::KILL));
+}
+
 /// Returns how a process ended; `None` if it has not.
 fn exit_status(status: WaitStatus) -> Option<ExitStatus> {
     let low_byte = |number: i32| u8::try_from(number & 0xff).unwrap_or(u8::MAX);

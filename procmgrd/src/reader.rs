@@ -3,11 +3,13 @@
 //! What a frame asks is not looked at here, nor is anything written.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
 use procmgr_proto::frame::{CONNECTION_ID, HEADER_LENGTH, Header, HeaderError, Kind, VERSION};
 use procmgr_proto::message::{Code, Refusal};
 use procmgr_proto::stdio::{Received, receive};
+
+use crate::disposal::Foreign;
 
 /// How many bytes of a body are asked for at a time. The memory for a body grows by what has arrived, not by what the
 /// header announces: a header costs nothing.
@@ -27,7 +29,7 @@ pub(crate) struct Frame {
 #[derive(Debug)]
 pub(crate) enum Content {
     /// A body to be decoded, and the descriptors that came with it, as many as its header says.
-    Body { body: Vec<u8>, descriptors: Vec<OwnedFd> },
+    Body { body: Vec<u8>, descriptors: Foreign },
     /// Nothing that can be decoded. The next frame may be better.
     Refused(Refusal),
 }
@@ -47,7 +49,7 @@ pub(crate) enum End {
 pub(crate) struct FrameReader {
     header: Vec<u8>,
     body: Option<PartialBody>,
-    descriptors: Vec<OwnedFd>,
+    descriptors: Foreign,
     /// How many descriptors came, more than any request has included, which are closed at once.
     arrived: usize,
     /// The kernel has dropped descriptors, for which we had no room.
@@ -133,13 +135,14 @@ impl FrameReader {
         if bytes == 0 {
             return Err(if self.is_amidst() { broken("the frame is cut short") } else { End::Closed });
         }
-        if !descriptors.is_empty() || truncated {
+        let descriptors = Foreign::new(descriptors);
+        if descriptors.len() > 0 || truncated {
             if self.is_amidst() {
                 return Err(broken("descriptors came in the middle of a frame"));
             }
             self.arrived = descriptors.len();
             self.has_lost_descriptors = truncated;
-            self.descriptors = if descriptors.len() <= MAX_WANTED { descriptors } else { Vec::new() };
+            self.descriptors = if descriptors.len() <= MAX_WANTED { descriptors } else { Foreign::default() };
         }
         Ok(Some(bytes))
     }

@@ -63,7 +63,7 @@ impl AsFd for Signals {
 /// Gives every signal its default disposition and unblocks it, as scripts are promised.
 ///
 /// What is ignored or blocked when the daemon starts would otherwise be so in every script. SIGPIPE stays ignored in
-/// the daemon; the standard library gives it back to children.
+/// the daemon; children get it back.
 pub(crate) fn reset_inherited() -> nix::Result<()> {
     for signal in Signal::iterator() {
         if !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP | Signal::SIGPIPE) {
@@ -101,7 +101,7 @@ impl Drop for Blocked {
 /// Until then it has our handlers and our pipe, and a signal meant for it would be taken for one to the daemon; that
 /// is why signals are [`Blocked`] around the fork. Only async-signal-safe calls.
 pub(crate) fn reset_in_child() -> nix::Result<()> {
-    for signal in HANDLED {
+    for signal in HANDLED.into_iter().chain([Signal::SIGPIPE]) {
         set_default(signal)?;
     }
     SigSet::empty().thread_set_mask()

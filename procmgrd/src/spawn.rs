@@ -1,26 +1,24 @@
 //! Turns a script into a process: its shell, environment, terminal, identity and folder.
 //!
 //! The only room that creates processes for programs; why a script runs is not known here.
-#![expect(unsafe_code, reason = "pre_exec, for ids that are taken in an order of our own")]
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{self, Command};
+use std::process::Command;
 use std::rc::Rc;
 
-use nix::errno::Errno;
-use nix::unistd::{Gid, Uid, chdir, getegid, geteuid, setgid, setgroups, setuid};
+use nix::unistd::{AccessFlags, access, getegid, geteuid};
 use procmgr_config::Identity;
-use procmgr_proto::stdio::Stdio;
 
 use crate::descriptors::DescriptorLimit;
-use crate::signals::{Blocked, reset_in_child};
+use crate::disposal::{self, Foreign};
+use crate::fork::{Prepared, Step};
 use crate::supervisor::event::{Pid, Spawn};
 
 /// How scripts are run by this daemon.
@@ -66,27 +64,24 @@ impl Spawner {
     ///
     /// The client's descriptors go to the script; unless they are kept for another script of the same request, the
     /// daemon has none of them afterwards.
-    pub(crate) fn spawn(&self, spawn: Spawn<Rc<Stdio>>) -> Result<Pid, SpawnError> {
-        let folder = spawn.job.definition.cwd.clone();
-        let identity = spawn.rule().identity.clone();
-        let mut command = self.command(&spawn);
-        self.connect(&mut command, spawn.stdio).map_err(SpawnError::Stdio)?;
-        let child = if is_own(&identity) {
-            if let Some(folder) = &folder {
-                command.current_dir(folder);
-            }
-            // Neither ids nor closures: the standard library can do without a fork here, whatever the daemon's size.
-            self.descriptor_limit
-                .lowered(|| command.spawn())
-                .map_err(|error| self.blame(error, folder.as_deref()))
+    pub(crate) fn spawn(&self, mut spawn: Spawn<Rc<Foreign>>) -> Result<Pid, SpawnError> {
+        // All descriptors are opened before the limit on them is lowered.
+        let terminal = match spawn.stdio.take() {
+            Some(terminal) => own(terminal),
+            None => self.terminal_of_nobody(),
+        };
+        let terminal = terminal.map_err(SpawnError::Stdio)?;
+        let command = self.command(&spawn);
+        let folder = spawn.job.definition.cwd.as_deref();
+        let identity = &spawn.rule().identity;
+        if is_own(identity) {
+            self.spawn_as_daemon(command, folder, terminal)
         } else {
-            self.spawn_as(&identity, folder.as_deref(), command)
-        }?;
-        // No process has a greater pid than the kernel's limit of 4 million.
-        Ok(Pid(child.id().cast_signed()))
+            self.spawn_as(identity, &command, folder, terminal)
+        }
     }
 
-    fn command(&self, spawn: &Spawn<Rc<Stdio>>) -> Command {
+    fn command(&self, spawn: &Spawn<Rc<Foreign>>) -> Command {
         let script = spawn.rule().script.as_deref().unwrap_or_default();
         let mut command = Command::new(&self.shell);
         command
@@ -98,58 +93,63 @@ impl Spawner {
             .env("SHELL", &self.shell)
             .env("PROGNAME", OsStr::from_bytes(spawn.job.program.as_bytes()))
             .env("ACTION", spawn.job.action.name())
-            .env("PID", spawn.main.map_or_else(String::new, |pid| pid.to_string()))
-            .process_group(0);
+            .env("PID", spawn.main.map_or_else(String::new, |pid| pid.to_string()));
         command
     }
 
-    /// Connects the standard streams. All descriptors are opened here, before the limit on them is lowered.
-    fn connect(&self, command: &mut Command, terminal: Option<Rc<Stdio>>) -> io::Result<()> {
-        let Stdio { stdin, stdout, stderr } = match terminal {
-            Some(terminal) => own(terminal)?,
-            None => self.terminal_of_nobody()?,
-        };
-        command.stdin(stdin).stdout(stdout).stderr(stderr);
-        Ok(())
-    }
-
-    fn terminal_of_nobody(&self) -> io::Result<Stdio> {
+    fn terminal_of_nobody(&self) -> io::Result<[OwnedFd; 3]> {
         let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
         let stderr = io::stderr();
         let log = if self.is_in_foreground { stderr.as_fd() } else { null.as_fd() };
         let (stdout, stderr) = (log.try_clone_to_owned()?, log.try_clone_to_owned()?);
-        Ok(Stdio { stdin: null.into(), stdout, stderr })
+        Ok([null.into(), stdout, stderr])
+    }
+
+    /// Runs a script that changes no ids. The standard library can do that without a fork, whatever the daemon's size.
+    fn spawn_as_daemon(
+        &self,
+        mut command: Command,
+        folder: Option<&Path>,
+        terminal: [OwnedFd; 3],
+    ) -> Result<Pid, SpawnError> {
+        let [stdin, stdout, stderr] = terminal;
+        command.stdin(stdin).stdout(stdout).stderr(stderr).process_group(0);
+        if let Some(folder) = folder {
+            command.current_dir(folder);
+        }
+        let child = self.descriptor_limit.lowered(|| command.spawn());
+        // It holds the client's descriptors still.
+        disposal::later(command);
+        match child {
+            // No process has a greater pid than the kernel's limit of 4 million.
+            Ok(child) => Ok(Pid(child.id().cast_signed())),
+            Err(error) => Err(self.blame(error, folder)),
+        }
     }
 
     /// Runs a script as somebody else, which takes a fork.
     fn spawn_as(
         &self,
         identity: &Identity,
+        command: &Command,
         folder: Option<&Path>,
-        mut command: Command,
-    ) -> Result<process::Child, SpawnError> {
-        let change = Change::prepare(identity, folder).map_err(SpawnError::Identity)?;
-        let limit = self.descriptor_limit;
-        // SAFETY: the closure makes system calls on memory that was prepared, and neither allocates nor locks.
-        unsafe {
-            command.pre_exec(move || {
-                change.make()?;
-                limit.lower_for_good()?;
-                Ok(reset_in_child()?)
-            });
-        }
-        let _blocked = Blocked::all().map_err(|errno| SpawnError::Identity(errno.into()))?;
-        command.spawn().map_err(|error| match Step::of(&error) {
-            (Step::Identity, error) => SpawnError::Identity(error),
-            (Step::Folder, error) => SpawnError::Folder(folder.map(PathBuf::from).unwrap_or_default(), error),
-            (Step::Shell, error) => SpawnError::Shell(self.shell.clone(), error),
+        terminal: [OwnedFd; 3],
+    ) -> Result<Pid, SpawnError> {
+        let prepared = Prepared::new(command, identity, folder, self.descriptor_limit, &terminal);
+        let result = prepared.map_err(|error| (Step::Exec, error)).and_then(|prepared| prepared.run());
+        disposal::later(terminal);
+        result.map_err(|(step, error)| match step {
+            Step::Stdio => SpawnError::Stdio(error),
+            Step::Identity => SpawnError::Identity(error),
+            Step::Folder => SpawnError::Folder(folder.map(PathBuf::from).unwrap_or_default(), error),
+            Step::Exec => SpawnError::Shell(self.shell.clone(), error),
         })
     }
 
     /// Returns which of the two has failed, the folder or the shell: the system tells one error for both.
     fn blame(&self, error: io::Error, folder: Option<&Path>) -> SpawnError {
-        let unusable = folder.filter(|folder| !fs::metadata(folder).is_ok_and(|metadata| metadata.is_dir()));
-        match unusable {
+        let is_enterable = |folder: &Path| folder.is_dir() && access(folder, AccessFlags::X_OK).is_ok();
+        match folder.filter(|folder| !is_enterable(folder)) {
             Some(folder) => SpawnError::Folder(folder.to_path_buf(), error),
             None => SpawnError::Shell(self.shell.clone(), error),
         }
@@ -157,10 +157,11 @@ impl Spawner {
 }
 
 /// Takes the descriptors out, or duplicates them while another script of the same request needs them, too.
-fn own(terminal: Rc<Stdio>) -> io::Result<Stdio> {
-    Rc::try_unwrap(terminal).or_else(|shared| {
-        let [stdin, stdout, stderr] = [&shared.stdin, &shared.stdout, &shared.stderr].map(OwnedFd::try_clone);
-        Ok(Stdio { stdin: stdin?, stdout: stdout?, stderr: stderr? })
+fn own(terminal: Rc<Foreign>) -> io::Result<[OwnedFd; 3]> {
+    let terminal = Rc::try_unwrap(terminal).or_else(|shared| shared.duplicate())?;
+    <[OwnedFd; 3]>::try_from(terminal.take()).map_err(|others| {
+        disposal::later(others);
+        io::ErrorKind::InvalidInput.into()
     })
 }
 
@@ -172,80 +173,4 @@ fn is_own(identity: &Identity) -> bool {
     let is_ours = uid.is_none_or(|uid| uid.0 == geteuid().as_raw())
         && gid.is_none_or(|gid| gid.0 == getegid().as_raw());
     is_nobodys || (!geteuid().is_root() && is_ours)
-}
-
-/// All that has to be changed between fork and exec, prepared so that nothing has to be allocated there.
-#[derive(Debug)]
-struct Change {
-    gid: Option<Gid>,
-    groups: Option<Vec<Gid>>,
-    uid: Option<Uid>,
-    folder: Option<CString>,
-}
-
-impl Change {
-    fn prepare(identity: &Identity, folder: Option<&Path>) -> io::Result<Self> {
-        let groups = identity.groups.as_ref();
-        Ok(Self {
-            gid: identity.gid.map(|gid| Gid::from_raw(gid.0)),
-            groups: groups.map(|groups| groups.iter().map(|gid| Gid::from_raw(gid.0)).collect()),
-            uid: identity.uid.map(|uid| Uid::from_raw(uid.0)),
-            folder: folder.map(|folder| CString::new(folder.as_os_str().as_bytes())).transpose()?,
-        })
-    }
-
-    /// The groups go first, since only root may change them, and the folder last: it is for the new user to enter.
-    fn make(&self) -> io::Result<()> {
-        let identity = |errno| Step::Identity.mark(errno);
-        self.gid.map_or(Ok(()), setgid).map_err(identity)?;
-        self.groups.as_deref().map_or(Ok(()), setgroups).map_err(identity)?;
-        self.uid.map_or(Ok(()), setuid).map_err(identity)?;
-        self.folder.as_deref().map_or(Ok(()), chdir).map_err(|errno| Step::Folder.mark(errno))
-    }
-}
-
-/// What a child was doing between fork and exec when it failed.
-///
-/// All that the standard library hands over to the parent is one number, the error's. Those of the system are small,
-/// which leaves room for the step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    Shell,
-    Identity,
-    Folder,
-}
-
-impl Step {
-    /// Greater than any error of the system.
-    const UNIT: i32 = 0x1_0000;
-
-    fn mark(self, errno: Errno) -> io::Error {
-        io::Error::from_raw_os_error(self as i32 * Self::UNIT + errno as i32)
-    }
-
-    /// Returns the step, and the error without its mark.
-    fn of(error: &io::Error) -> (Self, io::Error) {
-        let number = error.raw_os_error().unwrap_or(Errno::EINVAL as i32);
-        let step = match number / Self::UNIT {
-            step if step == Self::Identity as i32 => Self::Identity,
-            step if step == Self::Folder as i32 => Self::Folder,
-            _ => Self::Shell,
-        };
-        (step, io::Error::from_raw_os_error(number % Self::UNIT))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_marked_error_tells_its_step_and_itself() {
-        for (step, errno) in [(Step::Identity, Errno::EPERM), (Step::Folder, Errno::ENOENT)] {
-            let (told, error) = Step::of(&step.mark(errno));
-            assert_eq!((told, error.raw_os_error()), (step, Some(errno as i32)));
-        }
-        let (told, error) = Step::of(&io::Error::from(Errno::EACCES));
-        assert_eq!((told, error.raw_os_error()), (Step::Shell, Some(Errno::EACCES as i32)));
-    }
 }

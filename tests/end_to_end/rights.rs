@@ -7,15 +7,18 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use nix::unistd::{getegid, geteuid};
 
-use crate::harness::{Output, Sandbox, allowing_us, installed, is_root, procmgr, run, wait_until};
+use crate::harness::{Output, Sandbox, allowing_us, ask, installed, is_root, procmgr, run, wait_until};
 use crate::scripts::{SHOW_SIGNALS, signals};
 
 /// A user and a group without accounts.
 const ID: u32 = 12345;
+
+/// A user of whom nothing else runs.
+const SERVICE: u32 = 54_321;
 
 /// Others.
 const OTHER: u32 = 23456;
@@ -551,4 +554,26 @@ fn ids_that_cannot_be_taken_keep_the_script_from_running_and_are_told() {
         assert!(output.stderr.ends_with(reason), "{output:?}");
         assert!(!sandbox.path("ran").exists());
     }
+}
+
+#[test]
+fn a_user_who_stops_its_script_before_it_runs_does_not_stop_the_daemon() {
+    if !is_root("a_user_who_stops_its_script_before_it_runs_does_not_stop_the_daemon") {
+        return;
+    }
+    let sandbox = Sandbox::with_daemon(&format!(
+        "[prog-p]\nsuid-signal = {SERVICE}\nsgid-signal = {SERVICE}\ncmd-signal = exec > /dev/null 2>&1; exit 0\n"
+    ));
+    let mut stopper = Command::new("sh");
+    stopper.args(["-c", "while :; do kill -STOP -1; done"]).stderr(Stdio::null()).uid(SERVICE).gid(SERVICE);
+    let mut stopper = stopper.spawn().unwrap();
+    let mut clients: Vec<_> = (0..5).map(|_| ask(&sandbox, &["p", "signal"])).collect();
+    let answer = sandbox.client(&["-t"]);
+    stopper.kill().unwrap();
+    stopper.wait().unwrap();
+    for client in &mut clients {
+        client.kill().unwrap();
+        client.wait().unwrap();
+    }
+    assert_eq!((answer.code, answer.stdout.as_str()), (0, "running\n"));
 }

@@ -2,12 +2,18 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
 
+use nix::libc;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{setsockopt, sockopt};
 use procmgr_proto::codec::encode_request;
 use procmgr_proto::frame::{HEADER_LENGTH, MAX_DESCRIPTORS};
 use procmgr_proto::message::{Code, ExitStatus, Request, Response};
 
+use crate::harness::{DEADLINE, wait_until};
 use crate::hostile::wire::{PROGRAM, Wire, daemon, frame, invocation, is_served, is_unharmed, null};
 
 #[test]
@@ -152,4 +158,34 @@ fn fill(pipe: &io::PipeWriter) -> usize {
     let length = usize::try_from(length).unwrap();
     (&writer).write_all(&vec![b'x'; length]).unwrap();
     length
+}
+
+#[test]
+fn a_descriptor_that_takes_long_to_close_keeps_nobody_waiting() {
+    let sandbox = daemon(PROGRAM);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut lingering = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    // Nobody reads, and closing waits for that, for as long as a test may take.
+    let (_peer, _) = listener.accept().unwrap();
+    let seconds = i32::try_from(DEADLINE.as_secs()).unwrap();
+    setsockopt(&lingering, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: seconds }).unwrap();
+    lingering.set_nonblocking(true).unwrap();
+    while lingering.write(&[0; 4096]).is_ok() {}
+    let mut wire = Wire::connect(&sandbox);
+    let frame = encode_request(7, &invocation(b"nothing", b"start")).unwrap();
+    // The last one to close it is to be the daemon.
+    kill(sandbox.daemon_pid(), Signal::SIGSTOP).unwrap();
+    wire.send_with(&frame, &[null().as_fd(), null().as_fd(), lingering.as_fd()]);
+    drop(lingering);
+    kill(sandbox.daemon_pid(), Signal::SIGCONT).unwrap();
+    let begin = Instant::now();
+    wire.expect_refusal(7, &Code::NoProg, "nothing");
+    sandbox.succeed(&["-t"]);
+    // What others have brought is closed all the same.
+    let before = sandbox.daemon_descriptors();
+    for _ in 0..50 {
+        assert_eq!(sandbox.client(&["nothing", "start"]).code, 125);
+    }
+    wait_until("the others' descriptors are closed", || sandbox.daemon_descriptors() <= before + 3);
+    assert!(begin.elapsed() < DEADLINE / 2, "somebody had to wait");
 }
