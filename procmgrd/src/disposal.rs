@@ -5,12 +5,11 @@
 //! To close a descriptor can take as long as its giver likes: a socket that lingers, a file of a file system that a user
 //! serves. Nothing can tell such a descriptor from others without the risk of waiting for the answer.
 
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::Duration;
 
 /// Descriptors that a client has brought. Dropping them never waits.
 #[derive(Debug, Default)]
@@ -54,88 +53,85 @@ pub(crate) fn later(garbage: impl Send + 'static) {
 type Garbage = Box<dyn Send>;
 
 /// One for the process, as its table of descriptors is. Its first thread starts with the first garbage.
-static DISPOSAL: LazyLock<Disposal> = LazyLock::new(Disposal::new);
+static DISPOSAL: Disposal = Disposal { yard: Mutex::new(Yard::new()), arrival: Condvar::new() };
 
 struct Disposal {
-    sender: Sender<Garbage>,
-    receiver: Arc<Mutex<Receiver<Garbage>>>,
-    progress: Arc<Progress>,
-    workers: AtomicUsize,
-    start: Instant,
+    yard: Mutex<Yard>,
+    arrival: Condvar,
 }
 
-/// What workers have done.
-#[derive(Default)]
-struct Progress {
-    /// How many pieces have not been dropped.
-    waiting: AtomicUsize,
-    /// When a piece was dropped last, in milliseconds since the start.
-    last: AtomicU64,
+/// What waits to be dropped, and who is there to do it.
+struct Yard {
+    waiting: VecDeque<Garbage>,
+    workers: usize,
+    idle: usize,
+}
+
+impl Yard {
+    const fn new() -> Self {
+        Self { waiting: VecDeque::new(), workers: 0, idle: 0 }
+    }
 }
 
 impl Disposal {
-    fn new() -> Self {
-        let (sender, receiver) = channel();
-        Self {
-            sender,
-            receiver: Arc::new(Mutex::new(receiver)),
-            progress: Arc::default(),
-            workers: AtomicUsize::new(0),
-            start: Instant::now(),
+    fn take_in(&'static self, garbage: Garbage) {
+        let mut yard = self.yard();
+        yard.waiting.push_back(garbage);
+        if yard.waiting.len() <= yard.idle {
+            self.arrival.notify_one();
+        } else if yard.workers < MOST_WORKERS {
+            // The others may have to wait for as long as somebody likes. If the system has no thread left, one of them
+            // comes back for this, or the next arrival has more luck.
+            let work = || self.work();
+            let hired = thread::Builder::new().name("disposal".into()).stack_size(STACK).spawn(work);
+            yard.workers += usize::from(hired.is_ok());
         }
     }
 
-    fn take_in(&self, garbage: Garbage) {
-        let waiting = self.progress.waiting.fetch_add(1, Ordering::Relaxed);
-        let now = millis(self.start);
-        if waiting == 0 {
-            self.progress.last.store(now, Ordering::Relaxed);
-        }
-        // The receiver lives as long as this.
-        let _ = self.sender.send(garbage);
-        let is_stuck = now - self.progress.last.load(Ordering::Relaxed).min(now) > STUCK;
-        let workers = self.workers.load(Ordering::Relaxed);
-        if workers == 0 || (is_stuck && workers < MOST_WORKERS) {
-            self.progress.last.store(now, Ordering::Relaxed);
-            self.hire();
+    /// Drops what there is, for as long as there is enough to do.
+    fn work(&self) {
+        while let Some(garbage) = self.next() {
+            drop(garbage);
         }
     }
 
-    /// Starts one more thread. If the system has none, what waits is dropped when it has one again.
-    fn hire(&self) {
-        let (receiver, progress, start) =
-            (Arc::clone(&self.receiver), Arc::clone(&self.progress), self.start);
-        let work = move || {
-            loop {
-                let garbage = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                let Ok(garbage) = garbage else { return };
-                drop(garbage);
-                progress.waiting.fetch_sub(1, Ordering::Relaxed);
-                progress.last.store(millis(start), Ordering::Relaxed);
+    /// Waits for something to be dropped. All workers but the last one are dismissed if that takes long.
+    fn next(&self) -> Option<Garbage> {
+        let mut yard = self.yard();
+        loop {
+            if let Some(garbage) = yard.waiting.pop_front() {
+                return Some(garbage);
             }
-        };
-        if thread::Builder::new().name("disposal".into()).stack_size(STACK).spawn(work).is_ok() {
-            self.workers.fetch_add(1, Ordering::Relaxed);
+            let patience = if yard.workers > 1 { SURPLUS } else { Duration::MAX };
+            yard.idle += 1;
+            let (awake, wait) =
+                self.arrival.wait_timeout(yard, patience).unwrap_or_else(PoisonError::into_inner);
+            yard = awake;
+            yard.idle -= 1;
+            if wait.timed_out() && yard.waiting.is_empty() && yard.workers > 1 {
+                yard.workers -= 1;
+                return None;
+            }
         }
     }
-}
 
-fn millis(start: Instant) -> u64 {
-    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn yard(&self) -> MutexGuard<'_, Yard> {
+        self.yard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
-
-/// How long, in milliseconds, nothing may be dropped before one more worker is hired.
-const STUCK: u64 = 50;
 
 /// How many workers there are at the most. Each may have to wait for a descriptor that somebody made for that.
 const MOST_WORKERS: usize = 64;
+
+/// How long more than one worker stays for nothing.
+const SURPLUS: Duration = Duration::from_secs(1);
 
 /// Closing needs next to nothing.
 const STACK: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::sync::mpsc::{Receiver, Sender, channel};
 
     use super::*;
 
@@ -154,15 +150,12 @@ mod tests {
         let (dropped, drops) = channel();
         let (release, is_released) = channel();
         later(Slow(dropped.clone(), is_released));
-        let begin = Instant::now();
-        let mut quick = 0;
-        while quick == 0 {
-            assert!(begin.elapsed() < Duration::from_secs(60), "everything waits for the slow one");
-            // Already released, for its sender is gone.
-            later(Slow(dropped.clone(), channel().1));
-            quick = drops.recv_timeout(Duration::from_millis(10)).into_iter().count();
-        }
+        // Already released, for its sender is gone.
+        later(Slow(dropped, channel().1));
+        let patience = Duration::from_secs(60);
+        drops.recv_timeout(patience).expect("the quick one is dropped");
+        assert!(drops.try_recv().is_err(), "the slow one was not released");
         release.send(()).unwrap();
-        drops.recv_timeout(Duration::from_secs(60)).unwrap();
+        drops.recv_timeout(patience).expect("the slow one is dropped");
     }
 }
