@@ -223,7 +223,8 @@ fn another_file_in_place_of_the_socket_is_left_alone_until_there_is_room_again()
     let pid = sandbox.daemon_pid();
     fs::write(sandbox.path("other"), "precious").unwrap();
     fs::rename(sandbox.path("other"), sandbox.socket()).unwrap();
-    let complaint = format!("cannot create socket {}: another file is there", sandbox.socket().display());
+    let complaint =
+        format!("cannot create socket {}: a file that is no socket is there", sandbox.socket().display());
     wait_until("the daemon has told", || sandbox.log().contains(&complaint));
     assert_eq!(sandbox.read("socket"), "precious");
 
@@ -232,6 +233,16 @@ fn another_file_in_place_of_the_socket_is_left_alone_until_there_is_room_again()
     wait_until("the daemon is back", || sandbox.client(&["-t"]).code == 0);
     assert_eq!(sandbox.terminate_daemon().code(), Some(0));
     assert_eq!(sandbox.files(), ["log", "procmgr.cfg"]);
+}
+
+#[test]
+fn a_stale_socket_in_place_of_the_socket_is_replaced() {
+    let sandbox = Sandbox::with_daemon("");
+    fs::rename(sandbox.socket(), sandbox.path("moved")).unwrap();
+    wait_for_socket(&sandbox);
+    // Nobody listens at the former one any more, wherever it is.
+    fs::rename(sandbox.path("moved"), sandbox.socket()).unwrap();
+    wait_for_socket(&sandbox);
 }
 
 #[test]
