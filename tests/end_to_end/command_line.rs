@@ -400,3 +400,16 @@ fn a_client_that_waits_ends_by_the_signals_that_end_any_program() {
 
     assert_eq!(crate::harness::code(client.wait().unwrap()), 128 + 2);
 }
+
+#[test]
+fn an_output_that_takes_nothing_changes_no_exit_status_but_that_of_what_was_to_be_printed() {
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let help = procmgr().arg("-h").stdout(full()).output().unwrap();
+    let complaint = String::from_utf8_lossy(&help.stderr).into_owned();
+    assert_eq!(help.status.code(), Some(1));
+    assert!(complaint.starts_with("ERROR: cannot write to standard output: "), "{complaint}");
+    let usage = procmgr().arg("-x").stderr(full()).output().unwrap();
+    assert_eq!(usage.status.code(), Some(2));
+    let absent = procmgr().args(["-c", "/nonexistent", "-d"]).stderr(full()).output().unwrap();
+    assert_eq!(absent.status.code(), Some(1));
+}

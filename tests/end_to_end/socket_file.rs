@@ -246,6 +246,18 @@ fn a_stale_socket_in_place_of_the_socket_is_replaced() {
 }
 
 #[test]
+fn a_socket_whose_folder_was_moved_is_made_anew_by_a_reload() {
+    let mut sandbox = Sandbox::new("");
+    fs::create_dir(sandbox.path("folder")).unwrap();
+    sandbox.configure_exactly("socket-path = @/folder/socket\n");
+    sandbox.start_daemon(&[]);
+    fs::rename(sandbox.path("folder"), sandbox.path("moved")).unwrap();
+    fs::create_dir(sandbox.path("folder")).unwrap();
+    kill(sandbox.daemon_pid(), Signal::SIGHUP).unwrap();
+    wait_until("the socket is served", || sandbox.client(&["-t"]).code == 0);
+}
+
+#[test]
 fn a_client_that_was_connected_before_can_have_the_socket_made_anew_by_a_reload() {
     let sandbox = Sandbox::with_daemon("");
     let mut client = Client::connect(&sandbox.socket()).unwrap();
