@@ -11,10 +11,11 @@ use std::time::SystemTime;
 use std::{env, io, process};
 
 use log::{LevelFilter, Log, Metadata, Record};
-use nix::syslog::{self, LogFlags, Priority, Severity, openlog};
+use nix::syslog::{self, Severity};
 use procmgrd::journal::{CONFIG, NOTE};
 
 use crate::log_stream::LogStream;
+use crate::system_log::SystemLog;
 
 /// How weighty a line is, the weightiest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,11 +54,8 @@ pub(crate) fn init(args: LogArgs, is_in_foreground: bool) {
         (false, None) if stamp == Stamp::Time => Some(stderr_logger(Stamp::None)),
         (true, _) | (false, None) => Some(stderr_logger(stamp)),
     };
-    if let Some(Facility(facility)) = args.syslog {
-        // Fails only for a name with a NUL byte.
-        let _ = openlog(Some(c"procmgr"), LogFlags::LOG_PID, facility);
-    }
-    let logger = Logger { args, stderr };
+    let system = args.syslog.map(|Facility(facility)| SystemLog::new(facility));
+    let logger = Logger { args, stderr, system };
     if log::set_boxed_logger(Box::new(logger)).is_ok() {
         log::set_max_level(LevelFilter::Debug);
     }
@@ -68,9 +66,15 @@ pub(crate) fn fatal(error: &dyn Display) {
     log::error!(target: FATAL, "{error}");
 }
 
+/// Waits a moment for the last lines to arrive.
+pub(crate) fn finish() {
+    log::logger().flush();
+}
+
 struct Logger {
     args: LogArgs,
     stderr: Option<env_logger::Logger>,
+    system: Option<SystemLog>,
 }
 
 impl Log for Logger {
@@ -86,14 +90,16 @@ impl Log for Logger {
         if let Some(stderr) = self.stderr.as_ref().filter(|_| record.target() != FATAL) {
             stderr.log(record);
         }
-        if let Some(Facility(facility)) = self.args.syslog {
-            let priority = Priority::new(level(record.metadata()).severity(), facility);
-            // Where nobody takes the line there is nobody to tell.
-            let _ = syslog::syslog(priority, record.args().to_string().replace('\0', "\\0").as_str());
+        if let Some(system) = &self.system {
+            system.write(level(record.metadata()).severity(), record.args().to_string().replace('\0', "\\0"));
         }
     }
 
-    fn flush(&self) {}
+    fn flush(&self) {
+        if let Some(system) = &self.system {
+            system.flush();
+        }
+    }
 }
 
 /// What stands before a line on standard error.

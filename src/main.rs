@@ -7,6 +7,7 @@ mod args;
 mod defaults;
 mod log_stream;
 mod logging;
+mod system_log;
 
 use std::env;
 use std::ffi::OsString;
@@ -57,7 +58,7 @@ fn serve(config: PathBuf, daemon: DaemonArgs) -> u8 {
         autostart: daemon.autostart,
         foreground: daemon.foreground,
     };
-    match procmgrd::run(options) {
+    let status = match procmgrd::run(options) {
         Ok(Ending::Done) => 0,
         Ok(Ending::NotStarted) => DAEMON_FAILED,
         Err(error) => {
@@ -68,7 +69,9 @@ fn serve(config: PathBuf, daemon: DaemonArgs) -> u8 {
             logging::fatal(&error);
             DAEMON_FAILED
         }
-    }
+    };
+    logging::finish();
+    status
 }
 
 fn ask(config: Option<PathBuf>, command: &Command) -> u8 {

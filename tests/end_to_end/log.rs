@@ -236,6 +236,16 @@ fn syslog_gets_the_lines() {
 }
 
 #[test]
+fn a_syslog_that_is_stuck_keeps_nobody_waiting() {
+    // From here on nobody reads; the system lets some ten lines wait, and then whoever sends the next one.
+    syslog(&["-l", "local3"], |sandbox| {
+        for _ in 0..40 {
+            assert_eq!(sandbox.client(&["p", "start"]).code, 125);
+        }
+    });
+}
+
+#[test]
 fn syslog_and_standard_error_may_both_get_the_lines() {
     syslog(&["-l", "stderr", "-l", "local3"], |sandbox| {
         assert!(sandbox.log().contains("program p action start"), "{}", sandbox.log());

@@ -44,12 +44,13 @@ const ADAPTERS: [(&str, &[&str]); 16] = [
             "procmgrd/src/spawn.rs",
             "src/log_stream.rs",
             "src/logging.rs",
+            "src/system_log.rs",
         ],
     ),
     ("nix::libc", &["procmgrd/src/descriptors.rs", "procmgrd/src/fork.rs", "procmgrd/src/signals.rs"]),
     ("nix::sys::epoll", &["procmgrd/src/poll.rs"]),
     ("nix::sys::signal", &["procmgrd/src/signals.rs"]),
-    ("nix::syslog", &["src/logging.rs"]),
+    ("nix::syslog", &["src/logging.rs", "src/system_log.rs"]),
     (
         "rustix",
         &[
