@@ -324,3 +324,17 @@ pub(crate) fn through_shell(preparation: &str, command: &Command) -> Command {
     }
     shell
 }
+
+/// Waits until the daemon sleeps, whatever its clients do.
+#[track_caller]
+pub(crate) fn wait_until_daemon_sleeps(sandbox: &Sandbox) {
+    let switches = || {
+        ["voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"].map(|name| sandbox.daemon_statistic(name))
+    };
+    wait_until("the daemon sleeps", || {
+        let before = switches();
+        // This is the time that is measured.
+        thread::sleep(Duration::from_millis(200));
+        switches() == before
+    });
+}

@@ -12,7 +12,9 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Pid, getegid, geteuid};
 
-use crate::harness::{Sandbox, allowing_us, answer, ask, lines, raw, run, wait_for, wait_until};
+use crate::harness::{
+    Sandbox, allowing_us, answer, ask, lines, raw, run, through_shell, wait_for, wait_until,
+};
 
 /// Starts a daemon on which `p signal` runs this script. More keys of its section may follow.
 fn with_signal_script(script: &str) -> Sandbox {
@@ -22,20 +24,6 @@ fn with_signal_script(script: &str) -> Sandbox {
 /// Returns what this script writes to the client's standard output.
 fn output_of(script: &str) -> String {
     with_signal_script(script).succeed(&["p", "signal"])
-}
-
-/// Returns a command that does this in a shell and then becomes the other command.
-fn after(preparation: &str, command: &Command) -> Command {
-    let mut shell = Command::new("sh");
-    shell.arg("-c").arg(format!("{preparation}; exec \"$@\"")).arg("sh");
-    shell.arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
-    shell
 }
 
 /// Returns the daemon's command.
@@ -239,7 +227,7 @@ pub(crate) fn signals(status: &str, name: &str) -> u64 {
 #[test]
 fn signals_have_their_default_effect_whatever_the_daemon_was_started_with() {
     let mut sandbox = Sandbox::new(&allowing_us(&format!("[prog-p]\ncmd-signal = {SHOW_SIGNALS}\n")));
-    let command = after("trap '' HUP INT QUIT PIPE USR1 CHLD ALRM", &daemon(&sandbox));
+    let command = through_shell("trap '' HUP INT QUIT PIPE USR1 CHLD ALRM", &daemon(&sandbox));
     // What a thread blocks, its children block as well.
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -264,7 +252,7 @@ fn signals_have_their_default_effect_whatever_the_daemon_was_started_with() {
 fn the_limit_on_descriptors_is_that_of_whoever_started_the_daemon() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     let mut sandbox = Sandbox::new(&allowing_us("[prog-p]\ncmd-signal = ulimit -S -n; ulimit -H -n\n"));
-    let command = after("ulimit -S -n 123", &daemon(&sandbox));
+    let command = through_shell("ulimit -S -n 123", &daemon(&sandbox));
     sandbox.run_daemon(command);
 
     let output = sandbox.succeed(&["p", "signal"]);
@@ -354,7 +342,7 @@ fn a_script_has_no_other_descriptor_whatever_the_daemon_was_started_with() {
         "[prog-p]\ncmd-signal = ls /proc/$$/fd; :\n\
          cmd-start = exec sleep 1000 >/dev/null 2>&1\ncmd-status = ls /proc/$PID/fd; :\n",
     ));
-    let command = after("exec 3</dev/null 5</dev/null 9>/dev/null", &daemon(&sandbox));
+    let command = through_shell("exec 3</dev/null 5</dev/null 9>/dev/null", &daemon(&sandbox));
     sandbox.run_daemon(command);
     sandbox.succeed(&["p", "start"]);
 
@@ -369,7 +357,7 @@ fn descriptors_that_the_client_was_started_with_stay_with_the_client() {
     let mut client = sandbox.command();
     client.args(["p", "signal"]);
 
-    let output = run(&mut after("exec 3</dev/null 9>/dev/null", &client));
+    let output = run(&mut through_shell("exec 3</dev/null 9>/dev/null", &client));
 
     assert_eq!(output.stdout, "0\n1\n2\n");
 }
@@ -432,7 +420,7 @@ fn a_client_whose_streams_are_closed_passes_the_null_device() {
         let mut client = sandbox.command();
         client.args(["p", "signal"]);
 
-        let output = run(&mut after(&closed.replace('@', folder), &client));
+        let output = run(&mut through_shell(&closed.replace('@', folder), &client));
 
         assert_eq!(output.code, 0, "{closed}");
         assert_eq!(lines(&sandbox, "links", 3), expected.map(|path| path.replace('@', folder)), "{closed}");

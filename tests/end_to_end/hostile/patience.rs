@@ -10,7 +10,7 @@ use procmgr_proto::codec::encode_request;
 use procmgr_proto::frame::HEADER_LENGTH;
 use procmgr_proto::message::{Code, ExitStatus, Request, Response};
 
-use crate::harness::wait_until;
+use crate::harness::{wait_until, wait_until_daemon_sleeps};
 use crate::hostile::wire::{PROGRAM, PROMPT, Wire, daemon, invocation, is_served, is_unharmed, null};
 
 #[test]
@@ -217,13 +217,5 @@ fn half_closed_connections_cost_no_processor_time() {
     wire.send_with(&frame, &[input.as_fd(), null().as_fd(), null().as_fd()]);
     wire.stream.shutdown(Shutdown::Write).unwrap();
     is_served(&sandbox);
-    let switches = || {
-        ["voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"].map(|name| sandbox.daemon_statistic(name))
-    };
-    wait_until("the daemon sleeps", || {
-        let before = switches();
-        // This is the time that is measured.
-        thread::sleep(Duration::from_millis(200));
-        switches() == before
-    });
+    wait_until_daemon_sleeps(&sandbox);
 }
