@@ -342,7 +342,7 @@ fn unsuitable(request: &str) -> ClientError {
 }
 
 /// The longest path of a socket: what the kernel's `sun_path` holds beside the NUL at its end.
-const MAX_PATH: usize = 107;
+pub const MAX_PATH: usize = 107;
 
 #[cfg(test)]
 mod tests {

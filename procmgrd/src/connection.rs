@@ -215,7 +215,7 @@ impl Connection {
 
     /// Answers what is no request.
     fn refuse(&mut self, id: u32, refusal: Refusal, now: Instant) {
-        journal::not_understood(self.peer, &refusal);
+        journal::refused_unheard(self.peer, &refusal);
         self.send(id, &Response::Refused(refusal), now);
     }
 

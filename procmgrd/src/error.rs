@@ -7,6 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 use procmgr_config::load::LoadError;
+use procmgr_proto::client::MAX_PATH;
 
 /// Why the daemon cannot start or go on.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ impl fmt::Display for Error {
             }
             Self::SocketPathTooLong { socket } => write!(
                 formatter,
-                "cannot create socket {}: the path has {} bytes, and at most {MAX_SOCKET_PATH} are possible",
+                "cannot create socket {}: the path has {} bytes, and at most {MAX_PATH} are possible",
                 socket.display(),
                 socket.as_os_str().len()
             ),
@@ -77,6 +78,3 @@ impl std::error::Error for Error {
         }
     }
 }
-
-/// The longest path that a socket address holds.
-pub(crate) const MAX_SOCKET_PATH: usize = 107;

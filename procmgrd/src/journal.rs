@@ -78,9 +78,10 @@ pub(crate) fn serving(socket: &Path) {
     log::info!(target: NOTE, "the daemon serves at {}", socket.display());
 }
 
-/// Logs that a client has sent what is no request. An operator need not see it: anybody may send it without end.
-pub(crate) fn not_understood(peer: Peer, refusal: &Refusal) {
-    log::info!("{peer}: refused, {} {}", refusal.code, refusal.text.escape_ascii());
+/// Logs that a client was refused before it was known what it wants, or whatever that is. An operator need not see it:
+/// anybody may have that without end.
+pub(crate) fn refused_unheard(peer: Peer, refusal: &Refusal) {
+    log::info!("{peer}: {}", refused(refusal));
 }
 
 /// Logs that a client was cut off, and why.
@@ -148,11 +149,13 @@ pub(crate) fn remark(lines: &[String]) {
     }
 }
 
+fn refused(refusal: &Refusal) -> String {
+    format!("refused, {} {}", refusal.code, refusal.text.escape_ascii())
+}
+
 fn outcome(response: &Response) -> String {
     match response {
-        Response::Refused(refusal) => {
-            format!("refused, {} {}", refusal.code, refusal.text.escape_ascii())
-        }
+        Response::Refused(refusal) => refused(refusal),
         Response::Exited(status) => status.to_string(),
         Response::Status { running: true } => "running".to_owned(),
         Response::Status { running: false } => "not running".to_owned(),

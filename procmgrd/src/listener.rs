@@ -15,8 +15,9 @@ use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use nix::sys::stat::{Mode, umask};
+use procmgr_proto::client::MAX_PATH;
 
-use crate::error::{Error, MAX_SOCKET_PATH};
+use crate::error::Error;
 use crate::journal;
 
 /// The socket that clients connect to. The file is removed when it is dropped.
@@ -40,7 +41,7 @@ impl Listener {
     /// # Errors
     /// If another daemon has it, something else is there, or the system refuses; nothing is changed then.
     pub(crate) fn bind(path: &Path) -> Result<Self, Error> {
-        if path.as_os_str().len() > MAX_SOCKET_PATH {
+        if path.as_os_str().len() > MAX_PATH {
             return Err(Error::SocketPathTooLong { socket: path.to_path_buf() });
         }
         let lock = Lock::take(path)?;

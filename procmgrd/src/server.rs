@@ -146,12 +146,10 @@ impl Server {
         while let Some((_, number)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now)
         {
             self.deadlines.pop_first();
-            let Some(Row { connection, .. }) = self.rows.get_mut(&number) else { continue };
-            if let Some((_, reason)) = connection.deadline() {
-                journal::cut_off(connection.peer(), reason);
-                connection.cut_off(reason, now);
+            let deadline = self.rows.get(&number).and_then(|row| row.connection.deadline());
+            if let Some((_, reason)) = deadline {
+                self.cut_off(number, reason, poller, now);
             }
-            self.settle(number, poller, now);
         }
         if self.paused_until.is_some_and(|until| until <= now) {
             self.resume(poller);
@@ -226,27 +224,32 @@ impl Server {
         let (caller, peer) = (Caller { connection: number, request }, connection.peer());
         if let Err(exceeded) = self.quotas.begin(caller, peer.uid) {
             let refusal = Refusal::new(Code::Limit, exceeded.reason());
-            journal::not_understood(peer, &refusal);
+            journal::refused_unheard(peer, &refusal);
             connection.answer(request, &Response::Refused(refusal), now);
             return None;
         }
         Some(Incoming { caller, peer, demand })
     }
 
-    /// Cuts off the client, other than root, that has been idle for the longest time, if there is one. Returns whether there was.
+    /// Cuts off the client, other than root, that has been idle for the longest time, if there is one.
+    ///
+    /// Returns whether there was.
     ///
     /// Looks at each connection, but only when there are as many as there may be.
     fn make_room(&mut self, poller: &Poller, now: Instant) -> bool {
         let others = self.rows.iter().filter(|(_, row)| row.connection.peer().uid != Uid::ROOT);
         let idle = others.filter_map(|(number, row)| Some((row.connection.idle_since()?, *number)));
         let Some((_, number)) = idle.min() else { return false };
+        self.cut_off(number, "there are too many connections, and yours is idle", poller, now);
+        true
+    }
+
+    fn cut_off(&mut self, number: u64, reason: &str, poller: &Poller, now: Instant) {
         if let Some(Row { connection, .. }) = self.rows.get_mut(&number) {
-            let reason = "there are too many connections, and yours is idle";
             journal::cut_off(connection.peer(), reason);
             connection.cut_off(reason, now);
+            self.settle(number, poller, now);
         }
-        self.settle(number, poller, now);
-        true
     }
 
     /// Makes the records true after a connection has changed, and closes it if it is finished.
