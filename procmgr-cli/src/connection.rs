@@ -7,7 +7,8 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use procmgr_proto::client::{Client, ClientError, ConnectError, Outcome};
+use procmgr_proto::client::{Client, Outcome};
+use procmgr_proto::error::{ClientError, ConnectError};
 use procmgr_proto::stdio::StdioRef;
 
 use crate::{Command, FAILED, output};

@@ -7,7 +7,7 @@ mod output;
 
 use std::path::Path;
 
-use procmgr_proto::client::ClientError;
+use procmgr_proto::error::ClientError;
 use procmgr_proto::message::Invocation;
 
 use crate::connection::Failure;

@@ -9,6 +9,7 @@ use bincode::Options;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::event::Event;
 use crate::frame::{HEADER_LENGTH, Header, Kind, MAX_BODY, VERSION};
 use crate::message::{Request, Response};
 
@@ -28,6 +29,14 @@ pub fn encode_response(id: u32, response: &Response) -> Result<Vec<u8>, EncodeEr
     encode(Kind::Response, 0, id, response)
 }
 
+/// Returns the whole frame of an event, header included; the id is that of the subscription.
+///
+/// # Errors
+/// Only if the body would be longer than [`MAX_BODY`].
+pub fn encode_event(id: u32, event: &Event) -> Result<Vec<u8>, EncodeError> {
+    encode(Kind::Event, 0, id, event)
+}
+
 /// Returns the request that a body holds.
 ///
 /// Whatever counts the body claims, what is allocated stays within a small multiple of its length and a few MiB.
@@ -44,6 +53,14 @@ pub fn decode_request(body: &[u8]) -> Result<Request, DecodeError> {
 /// See [`DecodeError`].
 pub fn decode_response(body: &[u8]) -> Result<Response, DecodeError> {
     decode(body, Response::VARIANTS)
+}
+
+/// Returns the event that a body holds; allocates as [`decode_request`] does.
+///
+/// # Errors
+/// See [`DecodeError`]. An event of an unknown variant is to be passed over.
+pub fn decode_event(body: &[u8]) -> Result<Event, DecodeError> {
+    decode(body, Event::VARIANTS)
 }
 
 /// Why a message has no frame.

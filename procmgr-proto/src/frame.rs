@@ -78,11 +78,11 @@ impl Header {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// A [`Request`](crate::message::Request).
+    /// A [`Request`](crate::message::Request), from a client.
     Request = 1,
-    /// A [`Response`](crate::message::Response).
+    /// A [`Response`](crate::message::Response), from the daemon.
     Response = 2,
-    /// Something told without having been asked for; version 1 has none.
+    /// An [`Event`](crate::event::Event), from the daemon to a client that has subscribed.
     Event = 3,
 }
 

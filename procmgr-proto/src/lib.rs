@@ -44,7 +44,7 @@
 //!    8       9      10      11      12      13      14      15
 //! ```
 //!
-//! - `kind`: 1 is a request, 2 a response, 3 an event, which version 1 does not use.
+//! - `kind`: 1 is a request, 2 a response, 3 an event.
 //! - `descriptors`: how many descriptors ride on the first byte of the frame.
 //! - `id`: chosen by the client, not 0, and echoed in the response. Many requests may be under way on one connection;
 //!   answers come as they complete. A refusal with id 0 concerns the connection as a whole.
@@ -53,11 +53,14 @@
 //!
 //! # Rooms
 //!
-//! - [`message`]: what can be said;
+//! - [`message`], [`event`]: what can be said;
 //! - [`frame`]: the header and the limits;
 //! - [`codec`]: messages to bytes and back;
 //! - [`stdio`]: descriptors, and how they travel with a frame;
-//! - [`client`]: a client that does all this and waits for the answer.
+//! - [`client`]: a client that does all this and waits for the answer;
+//! - [`subscription`]: the changes of programs, as they happen;
+//! - [`connection`]: many requests at once, for whoever wants to match answers himself;
+//! - [`error`]: what can go wrong on the way.
 //!
 //! # Versions
 //!
@@ -65,11 +68,15 @@
 //! ever appended. The requests *ping*, *list*, *stop* and *reload* and their answers are frozen. A frame of a version
 //! that the daemon does not know is refused in the highest version that it does.
 //!
-//! - **1**: the requests ping, list, stop, reload, invoke; the responses refused, done, exited, status, programs,
-//!   reloaded.
+//! - **1**: the requests ping, list, stop, reload, invoke, subscribe; the responses refused, done, exited, status,
+//!   programs, reloaded, subscribed; the event changed.
 
 pub mod client;
 pub mod codec;
+pub mod connection;
+pub mod error;
+pub mod event;
 pub mod frame;
 pub mod message;
 pub mod stdio;
+pub mod subscription;

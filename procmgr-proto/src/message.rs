@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::ProgramStatus;
+
 /// What a client may ask of the daemon.
 ///
 /// Variants are only ever appended: the position of a variant is its number on the wire. The first four are frozen,
@@ -25,16 +27,19 @@ pub enum Request {
     /// Asks for an action on a program and brings three descriptors: the standard input, output and error of the
     /// script. For whom the configuration allows it.
     Invoke(Invocation),
+    /// Asks to be told of each change of a program from now on; answered by [`Response::Subscribed`], which is followed
+    /// by events with the id of this request. A connection has one subscription at the most. Anyone may ask.
+    Subscribe,
 }
 
 impl Request {
     /// How many variants there are; a greater variant number on the wire is a request of a later version.
-    pub(crate) const VARIANTS: u32 = 5;
+    pub(crate) const VARIANTS: u32 = 6;
 
     /// Returns how many descriptors this request brings along.
     pub fn descriptors(&self) -> u8 {
         match self {
-            Self::Ping | Self::List | Self::Stop | Self::Reload => 0,
+            Self::Ping | Self::List | Self::Stop | Self::Reload | Self::Subscribe => 0,
             Self::Invoke(_) => 3,
         }
     }
@@ -97,7 +102,7 @@ impl fmt::Display for Action {
     }
 }
 
-/// What the daemon answers. Each request is answered once.
+/// What the daemon answers. Each request is answered once; a subscription may besides be ended by a refusal.
 ///
 /// Variants are only ever appended; the first one is the same in every version of the protocol.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,11 +128,18 @@ pub enum Response {
         /// What the daemon has to remark about the file, a line each, ready to be shown.
         remarks: Vec<Vec<u8>>,
     },
+    /// From now on the client is told of each change, until it or the daemon closes the connection. If the daemon ends
+    /// the subscription, [`Response::Refused`] with the id of the request says why, and is the last thing that it says.
+    Subscribed {
+        /// What the programs are at this moment, in the order of the configuration file. The first event is the first
+        /// change after it.
+        programs: Vec<ProgramStatus>,
+    },
 }
 
 impl Response {
     /// How many variants there are; a greater variant number on the wire is a response of a later version.
-    pub(crate) const VARIANTS: u32 = 6;
+    pub(crate) const VARIANTS: u32 = 7;
 }
 
 /// Why a request was refused.
@@ -234,22 +246,47 @@ impl fmt::Display for Code {
     }
 }
 
-/// How a process came to its end.
+/// How a process came to its end. On the wire each variant is a number and one byte, those of later versions too, so
+/// that a client can read past one that it does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u32, u8)", into = "(u32, u8)")]
 #[non_exhaustive]
 pub enum ExitStatus {
     /// It exited with this status.
     Code(u8),
     /// A signal of this number killed it.
     Signal(u8),
+    /// It ended, and how is not known.
+    Unknown,
+}
+
+impl From<(u32, u8)> for ExitStatus {
+    fn from((variant, value): (u32, u8)) -> Self {
+        match variant {
+            0 => Self::Code(value),
+            1 => Self::Signal(value),
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl From<ExitStatus> for (u32, u8) {
+    fn from(status: ExitStatus) -> Self {
+        match status {
+            ExitStatus::Code(code) => (0, code),
+            ExitStatus::Signal(signal) => (1, signal),
+            ExitStatus::Unknown => (2, 0),
+        }
+    }
 }
 
 impl ExitStatus {
-    /// Returns what a shell would have in `$?`: the status, or 128 and the number of the signal.
+    /// Returns what a shell would have in `$?`: the status, or 128 and the number of the signal; 125 if it is not known.
     pub fn shell_code(self) -> u8 {
         match self {
             Self::Code(code) => code,
             Self::Signal(signal) => signal.saturating_add(128),
+            Self::Unknown => 125,
         }
     }
 }
@@ -259,6 +296,7 @@ impl fmt::Display for ExitStatus {
         match self {
             Self::Code(code) => write!(formatter, "exit status {code}"),
             Self::Signal(signal) => write!(formatter, "signal {signal}"),
+            Self::Unknown => formatter.write_str("an unknown status"),
         }
     }
 }

@@ -4,11 +4,13 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags};
-use sendfd::SendWithFd;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags,
+};
 
 use crate::frame::MAX_DESCRIPTORS;
 
@@ -69,22 +71,51 @@ impl<'a> StdioRef<'a> {
 /// Sends a frame whose first byte carries the descriptors, and waits until the kernel has taken all of it.
 ///
 /// The stream has to be a blocking one: after an error nobody knows how much of the frame is under way. A peer that is
-/// gone is an error, not a signal, with one exception: the message that carries descriptors can raise SIGPIPE. Rust
-/// programs ignore that signal unless they were told otherwise; whoever has told theirs ignores it around this call.
+/// gone is an error, never a signal.
 ///
 /// # Errors
-/// What the kernel says; besides, descriptors without a byte to ride on and more than [`MAX_DESCRIPTORS`] are refused
-/// as [`io::ErrorKind::InvalidInput`] before anything is sent.
+/// See [`send_some`].
 pub fn send(stream: &UnixStream, frame: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut rest = frame;
-    if !descriptors.is_empty() {
-        rest = &frame[send_head(stream, frame, descriptors)?..];
-    }
-    while !rest.is_empty() {
-        let sent = rustix::io::retry_on_intr(|| rustix::net::send(stream, rest, SendFlags::NOSIGNAL))?;
-        rest = &rest[sent..];
+    let mut descriptors = descriptors;
+    while !rest.is_empty() || !descriptors.is_empty() {
+        match send_some(stream.as_fd(), rest, descriptors) {
+            Ok(sent) => {
+                rest = &rest[sent..];
+                descriptors = &[];
+            }
+            // Interrupted means that nothing was sent; what is sent in part returns its length.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
+}
+
+/// Sends as much of the bytes as the socket takes at once, the descriptors with the first one. Returns how many bytes
+/// that were, at least one; the rest is to be sent without descriptors.
+///
+/// This is for clients that do not wait: on a socket that does not block it fails rather than waits.
+///
+/// # Errors
+/// What the kernel says, [`io::ErrorKind::WouldBlock`] and [`io::ErrorKind::Interrupted`] included; nothing was sent then.
+/// Descriptors without a byte to ride on and more than [`MAX_DESCRIPTORS`] are [`io::ErrorKind::InvalidInput`].
+pub fn send_some(stream: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    let invalid = |reason| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    if bytes.is_empty() {
+        return invalid("descriptors need a byte to ride on");
+    }
+    if descriptors.len() > MAX_DESCRIPTORS {
+        return invalid("too many descriptors for one frame");
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() {
+        let has_room = control.push(SendAncillaryMessage::ScmRights(descriptors));
+        debug_assert!(has_room, "there is room for as many as one message can carry");
+    }
+    let bytes = &[io::IoSlice::new(bytes)];
+    Ok(rustix::net::sendmsg(stream, bytes, &mut control, SendFlags::NOSIGNAL)?)
 }
 
 /// Receives bytes into the buffer, and every descriptor that comes with them.
@@ -125,24 +156,6 @@ pub struct Received {
     pub descriptors: Vec<OwnedFd>,
     /// Whether descriptors are missing, because this process may not open any more.
     pub truncated: bool,
-}
-
-/// Sends the beginning of the frame with the descriptors on its first byte, and returns how much of it was sent.
-fn send_head(stream: &UnixStream, frame: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
-    if frame.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "descriptors need a byte to ride on"));
-    }
-    if descriptors.len() > MAX_DESCRIPTORS {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many descriptors for one frame"));
-    }
-    let numbers: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
-    loop {
-        match stream.send_with_fd(frame, &numbers) {
-            // Interrupted means that nothing was sent; what is sent in part returns its length.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            sent => return sent,
-        }
-    }
 }
 
 #[cfg(test)]

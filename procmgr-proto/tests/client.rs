@@ -13,8 +13,10 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use procmgr_proto::client::{Client, ClientError, ConnectError, Outcome};
-use procmgr_proto::codec::{decode_request, encode_response};
+use procmgr_proto::client::{Client, Outcome};
+use procmgr_proto::codec::{decode_request, encode_event, encode_request, encode_response};
+use procmgr_proto::error::{ClientError, ConnectError};
+use procmgr_proto::event::{Change, Event, ProgramStatus, State};
 use procmgr_proto::frame::{CONNECTION_ID, HEADER_LENGTH, Header, Kind, MAX_BODY};
 use procmgr_proto::message::{Code, ExitStatus, Invocation, ProgramEntry, Refusal, Request, Response};
 use procmgr_proto::stdio::{self, Stdio, StdioRef};
@@ -58,6 +60,11 @@ fn answer_with(frame: impl FnOnce(u32) -> Vec<u8> + Send + 'static) -> impl FnOn
 
 fn answer(response: Response) -> impl FnOnce(UnixStream) + Send {
     answer_with(move |id| encode_response(id, &response).unwrap())
+}
+
+fn change() -> Event {
+    let program = ProgramStatus { name: b"game".to_vec(), state: State::Down, pid: None, marks: vec![] };
+    Event::Changed(Change { time: 0, program, ended: None, failure: None, by: None })
 }
 
 fn refusal() -> Refusal {
@@ -229,12 +236,20 @@ fn only_a_refusal_may_concern_the_connection_as_a_whole() {
 
 #[test]
 fn an_answer_of_another_kind_makes_no_sense() {
-    let event = answer_with(|id| {
-        let mut frame = encode_response(id, &Response::Done).unwrap();
-        frame[6] = Kind::Event as u8;
-        frame
+    let event = answer_with(|id| encode_event(id, &change()).unwrap());
+    assert_eq!(reason(talk(event, Client::ping)), "expected a response, got an event");
+    let request = answer_with(|id| encode_request(id, &Request::Ping).unwrap());
+    assert_eq!(reason(talk(request, Client::ping)), "the daemon asks us something");
+}
+
+#[test]
+fn an_event_of_a_later_version_is_passed_over() {
+    let event_and_answer = answer_with(|id| {
+        let mut event = encode_event(id, &change()).unwrap();
+        event[HEADER_LENGTH] = 77;
+        [event, encode_response(id, &Response::Done).unwrap()].concat()
     });
-    assert_eq!(reason(talk(event, Client::ping)), "expected a response, got Event");
+    assert!(talk(event_and_answer, Client::ping).is_ok());
 }
 
 #[test]

@@ -32,6 +32,7 @@ fn requests() -> Vec<(Request, &'static str)> {
              0000000000000000 0400000000000000 'stop' 0300000000000000
              0200000000000000 '-x' 0000000000000000 0200000000000000 ff00",
         ),
+        (Request::Subscribe, "'PMGR' 0100 01 00 01020304 04000000  05000000"),
     ]
 }
 
@@ -73,6 +74,10 @@ fn responses() -> Vec<(Response, &'static str)> {
             Response::Reloaded { remarks: vec![b"f:1:2: warning".to_vec()] },
             "'PMGR' 0100 02 00 01020304 22000000  05000000 0100000000000000
              0e00000000000000 'f:1:2: warning'",
+        ),
+        (
+            Response::Subscribed { programs: vec![] },
+            "'PMGR' 0100 02 00 01020304 0c000000  06000000 0000000000000000",
         ),
     ]
 }
@@ -132,13 +137,13 @@ fn codes_travel_by_their_names() {
 fn every_message_has_a_vector() {
     let mut numbers: Vec<u32> = requests().iter().map(|(_, vector)| number(vector)).collect();
     numbers.dedup();
-    assert_eq!(numbers, [0, 1, 2, 3, 4]);
-    assert_eq!(decode_request(&5_u32.to_le_bytes()), Err(DecodeError::UnknownVariant(5)));
+    assert_eq!(numbers, [0, 1, 2, 3, 4, 5]);
+    assert_eq!(decode_request(&6_u32.to_le_bytes()), Err(DecodeError::UnknownVariant(6)));
 
     let mut numbers: Vec<u32> = responses().iter().map(|(_, vector)| number(vector)).collect();
     numbers.dedup();
-    assert_eq!(numbers, [0, 1, 2, 3, 4, 5]);
-    assert_eq!(decode_response(&6_u32.to_le_bytes()), Err(DecodeError::UnknownVariant(6)));
+    assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6]);
+    assert_eq!(decode_response(&7_u32.to_le_bytes()), Err(DecodeError::UnknownVariant(7)));
 }
 
 fn bytes(vector: &str) -> Vec<u8> {

@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 use procmgr_config::load::LoadError;
-use procmgr_proto::client::MAX_PATH;
+use procmgr_proto::connection::MAX_PATH;
 
 /// Why the daemon cannot start or go on.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use nix::sys::stat::{Mode, umask};
-use procmgr_proto::client::MAX_PATH;
+use procmgr_proto::connection::MAX_PATH;
 
 use crate::error::Error;
 use crate::journal;

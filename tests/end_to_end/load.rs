@@ -7,7 +7,8 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use procmgr_proto::client::{Client, ClientError, Outcome};
+use procmgr_proto::client::{Client, Outcome};
+use procmgr_proto::error::ClientError;
 use procmgr_proto::message::{Code, ExitStatus, Invocation};
 use procmgr_proto::stdio::StdioRef;
 

@@ -19,7 +19,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
 ];
 
 /// Paths of other people's crates, and the files that may name them, tests aside.
-const ADAPTERS: [(&str, &[&str]); 16] = [
+const ADAPTERS: [(&str, &[&str]); 15] = [
     ("bincode", &["procmgr-proto/src/codec.rs"]),
     ("clap", &["src/args.rs"]),
     ("env_logger", &["src/logging.rs"]),
@@ -61,8 +61,7 @@ const ADAPTERS: [(&str, &[&str]); 16] = [
             "procmgrd/src/process.rs",
         ],
     ),
-    ("sendfd", &["procmgr-proto/src/stdio.rs"]),
-    ("serde", &["procmgr-proto/src/codec.rs", "procmgr-proto/src/message.rs"]),
+    ("serde", &["procmgr-proto/src/codec.rs", "procmgr-proto/src/event.rs", "procmgr-proto/src/message.rs"]),
     ("signal_hook", &["procmgrd/src/signals.rs"]),
     ("strsim", &["procmgr-config/src/check.rs"]),
     ("tempfile", &["xtask/src/demo/session.rs", "xtask/src/demo/stage.rs"]),

@@ -1,0 +1,126 @@
+//! What a subscriber is told: what the programs are, and each change of one.
+//!
+//! How it is asked for stands in `message`; how it becomes bytes, in `codec`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::message::ExitStatus;
+
+/// Something that has happened, told to each client that has subscribed.
+///
+/// Variants are only ever appended. A client passes over those that it does not know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Event {
+    /// A program has changed.
+    Changed(Change),
+}
+
+impl Event {
+    /// How many variants there are; a greater variant number on the wire is an event of a later version.
+    pub(crate) const VARIANTS: u32 = 1;
+}
+
+/// A change of one program: what it is now, and what has led to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// When it happened: milliseconds since the beginning of 1970 (UTC), by the clock of the daemon's machine.
+    pub time: u64,
+    /// What the program is now.
+    pub program: ProgramStatus,
+    /// How its main process has ended, if it has; in the same moment another may have become the main process.
+    pub ended: Option<ExitStatus>,
+    /// Why it could not be started, if that was tried.
+    pub failure: Option<Vec<u8>>,
+    /// Whose request has led to it; `None` if nobody's did: the program ended by itself, or was due to be started.
+    pub by: Option<Requester>,
+}
+
+/// What a program is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramStatus {
+    /// The name of the program.
+    pub name: Vec<u8>,
+    /// Where it is in its life.
+    pub state: State,
+    /// The PID of its main process, if it has one, in the PID namespace of the daemon.
+    pub pid: Option<u32>,
+    /// What else is to be said about it, in words: `lingering`, `outdated` and those of later versions.
+    pub marks: Vec<Vec<u8>>,
+}
+
+/// Where a program is in its life. On the wire it is its name, so that a client can show a state that it does not know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<u8>", into = "Vec<u8>")]
+#[non_exhaustive]
+pub enum State {
+    /// It does not run, and is not going to.
+    Down,
+    /// Its start script is about to be run.
+    Starting,
+    /// It runs.
+    Running,
+    /// It runs, and is to end.
+    Stopping,
+    /// It runs, and is to end and be started again.
+    Restarting,
+    /// It does not run, and is to be started again at a known time.
+    BackOff,
+    /// It is gone from the configuration and does not run. It is not told of again, unless it is defined anew.
+    Removed,
+    /// A state of a later version.
+    Other(Vec<u8>),
+}
+
+impl State {
+    /// Every state that this version knows, with its name.
+    const NAMES: [(Self, &'static str); 7] = [
+        (Self::Down, "down"),
+        (Self::Starting, "starting"),
+        (Self::Running, "running"),
+        (Self::Stopping, "stopping"),
+        (Self::Restarting, "restarting"),
+        (Self::BackOff, "back-off"),
+        (Self::Removed, "removed"),
+    ];
+
+    /// Returns the name, such as `back-off`.
+    pub fn name(&self) -> &[u8] {
+        if let Self::Other(name) = self {
+            return name;
+        }
+        Self::NAMES.iter().find(|(state, _)| state == self).map_or(b"", |(_, name)| name.as_bytes())
+    }
+}
+
+impl From<Vec<u8>> for State {
+    fn from(name: Vec<u8>) -> Self {
+        let known = Self::NAMES.into_iter().find(|(_, known)| known.as_bytes() == name);
+        known.map_or(Self::Other(name), |(state, _)| state)
+    }
+}
+
+impl From<State> for Vec<u8> {
+    fn from(state: State) -> Self {
+        state.name().to_vec()
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.name().escape_ascii())
+    }
+}
+
+/// Who has asked for something, as the kernel told the daemon when they connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requester {
+    /// The process; 0 if it is of a PID namespace that the daemon cannot see.
+    pub pid: u32,
+    /// The effective user.
+    pub uid: u32,
+    /// The effective group.
+    pub gid: u32,
+}

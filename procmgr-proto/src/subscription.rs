@@ -1,0 +1,89 @@
+//! The changes of programs, one after the other, as they happen.
+//!
+//! What a change is stands in `event`; showing it is the business of whoever subscribed.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use crate::connection::{Connection, Message};
+use crate::error::ClientError;
+use crate::event::{Event, ProgramStatus};
+use crate::frame::CONNECTION_ID;
+use crate::message::Response;
+
+/// A subscription: an iterator that waits for the next event, and ends after the first error.
+///
+/// Whoever does not fetch events for long is cut off by the daemon, which keeps a limited number of bytes for each
+/// client: the iterator then returns the events that were kept, and [`ClientError::Refused`] with the code
+/// [`Limit`](crate::message::Code::Limit). A daemon that ends says [`Shutdown`](crate::message::Code::Shutdown).
+///
+/// # Example
+///
+/// ```no_run
+/// use std::path::Path;
+///
+/// use procmgr_proto::client::Client;
+/// use procmgr_proto::event::Event;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let subscription = Client::connect(Path::new("/var/run/procmgr"))?.subscribe()?;
+/// for program in subscription.programs() {
+///     println!("{} is {}", program.name.escape_ascii(), program.state);
+/// }
+/// for event in subscription {
+///     if let Event::Changed(change) = event? {
+///         println!("{} is now {}", change.program.name.escape_ascii(), change.program.state);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Subscription {
+    connection: Connection,
+    id: u32,
+    programs: Vec<ProgramStatus>,
+    has_ended: bool,
+}
+
+impl Subscription {
+    pub(crate) fn new(connection: Connection, id: u32, programs: Vec<ProgramStatus>) -> Self {
+        Self { connection, id, programs, has_ended: false }
+    }
+
+    /// Returns what the programs were when the subscription began, in the order of the configuration file. The first
+    /// event is the first change after that.
+    pub fn programs(&self) -> &[ProgramStatus] {
+        &self.programs
+    }
+
+    fn receive(&mut self) -> Result<Event, ClientError> {
+        match self.connection.receive()? {
+            (id, Message::Event(event)) if id == self.id => Ok(event),
+            (id, Message::Response(Response::Refused(refusal))) if id == self.id || id == CONNECTION_ID => {
+                Err(ClientError::Refused(refusal))
+            }
+            (id, _) => {
+                Err(ClientError::Protocol(format!("expected an event of {}, got something of {id}", self.id)))
+            }
+        }
+    }
+}
+
+impl Iterator for Subscription {
+    type Item = Result<Event, ClientError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.has_ended {
+            return None;
+        }
+        let event = self.receive();
+        self.has_ended = event.is_err();
+        Some(event)
+    }
+}
+
+impl AsFd for Subscription {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.connection.as_fd()
+    }
+}
