@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
-use procmgr_cli::{Command, ListFormat};
+use procmgr_cli::{Command, ListFormat, WatchFormat};
 use procmgr_config::Group;
 use procmgr_proto::message::Invocation;
 use procmgrd::Autostart;
@@ -18,7 +18,7 @@ use crate::logging::{Facility, Level, LogArgs};
 
 /// The usage line.
 pub(crate) const USAGE: &str = "USAGE: procmgr [-h|-V] [-c FILE] [-l LOG] [-L LEVEL] [-P FILE] \
-     [-d [-f] [-A GROUP]|-t|-s|-r|-a [-0]] [program action [args ...]]";
+     [-d [-f] [-A GROUP]|-t|-s|-r|-a [-0]|--watch [--json]] [program action [args ...]]";
 
 /// A command line that makes sense.
 #[derive(Debug)]
@@ -100,6 +100,12 @@ struct Raw {
     /// End names and words with NUL bytes (with -a)
     #[arg(short = '0', long)]
     null: bool,
+    /// Show each change of a program as it happens
+    #[arg(long)]
+    watch: bool,
+    /// Show JSON, an object in each line (with --watch)
+    #[arg(long)]
+    json: bool,
     /// Program, action and arguments of the action
     // The first word ends our options: whatever follows belongs to the script.
     #[arg(trailing_var_arg = true, hide = true)]
@@ -109,7 +115,7 @@ struct Raw {
 /// Reads the command line, the name of the program first.
 pub(crate) fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Args, Refused> {
     let constants = format!(
-        "Without -d, -t, -s, -r and -a, the action is performed on the program.\n\n\
+        "Without -d, -t, -s, -r, -a and --watch, the action is performed on the program.\n\n\
          Configuration file: -c, else $PROCMGR_CONFFILE, else {}\n\
          Socket: $PROCMGR_SOCKET (client only), else socket-path of the configuration, else {}\n\
          Shell of scripts: {}\nPATH of scripts: {}",
@@ -124,7 +130,14 @@ pub(crate) fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Args, Re
 }
 
 fn judge(raw: Raw) -> Result<Args, String> {
-    let modes = [("-d", raw.daemon), ("-t", raw.test), ("-s", raw.stop), ("-r", raw.reload), ("-a", raw.all)];
+    let modes = [
+        ("-d", raw.daemon),
+        ("-t", raw.test),
+        ("-s", raw.stop),
+        ("-r", raw.reload),
+        ("-a", raw.all),
+        ("--watch", raw.watch),
+    ];
     let mut modes = modes.into_iter().filter(|(_, is_given)| *is_given).map(|(mode, _)| mode);
     let mode = modes.next();
     if let (Some(one), Some(other)) = (mode, modes.next()) {
@@ -133,9 +146,12 @@ fn judge(raw: Raw) -> Result<Args, String> {
     if let (Some(mode), Some(word)) = (mode, raw.words.first()) {
         return Err(format!("{mode} takes no words, such as '{}'", word.display()));
     }
-    for (option, is_given, of) in
-        [("-f", raw.foreground, "-d"), ("-A", raw.autostart.is_some(), "-d"), ("-0", raw.null, "-a")]
-    {
+    for (option, is_given, of) in [
+        ("-f", raw.foreground, "-d"),
+        ("-A", raw.autostart.is_some(), "-d"),
+        ("-0", raw.null, "-a"),
+        ("--json", raw.json, "--watch"),
+    ] {
         if is_given && mode != Some(of) {
             return Err(format!("{option} makes sense with {of} only"));
         }
@@ -150,6 +166,9 @@ fn judge(raw: Raw) -> Result<Args, String> {
         Some("-t") => Mode::Client(Command::Test),
         Some("-s") => Mode::Client(Command::Stop),
         Some("-r") => Mode::Client(Command::Reload),
+        Some("--watch") => {
+            Mode::Client(Command::Watch(if raw.json { WatchFormat::Json } else { WatchFormat::Lines }))
+        }
         Some(_) => {
             Mode::Client(Command::List(if raw.null { ListFormat::NulTerminated } else { ListFormat::Lines }))
         }

@@ -11,7 +11,7 @@ use procmgr_proto::client::{Client, Outcome};
 use procmgr_proto::error::{ClientError, ConnectError};
 use procmgr_proto::stdio::StdioRef;
 
-use crate::{Command, FAILED, output};
+use crate::{Command, FAILED, output, watch};
 
 /// Why a command could not be carried out.
 #[derive(Debug)]
@@ -33,6 +33,11 @@ pub(crate) fn perform(command: &Command, socket: &Path) -> Result<u8, Failure> {
         Command::Stop => client.stop()?,
         Command::Reload => output::remarks(&client.reload()?),
         Command::List(format) => output::programs(&client.list()?, *format)?,
+        Command::Watch(format) => {
+            watch::follow(client.subscribe()?, *format)?;
+            // Nobody reads on: there is nothing to complain about, nor is it what was asked for.
+            return Ok(FAILED);
+        }
         Command::Invoke(invocation) => {
             return match client.invoke(invocation, StdioRef::of_process())? {
                 Outcome::Done => Ok(0),

@@ -3,7 +3,9 @@
 //! It is given the path of a socket; where that comes from, and the command line, are none of this crate's business.
 
 mod connection;
+mod json;
 mod output;
+mod watch;
 
 use std::path::Path;
 
@@ -23,6 +25,8 @@ pub enum Command {
     Reload,
     /// Lists the programs on standard output.
     List(ListFormat),
+    /// Shows each change of a program on standard output, for as long as the daemon runs.
+    Watch(WatchFormat),
     /// Performs an action on a program, with this process's standard input, output and error.
     Invoke(Invocation),
 }
@@ -34,6 +38,15 @@ pub enum ListFormat {
     Lines,
     /// Names and words, each ended by a NUL byte, for scripts.
     NulTerminated,
+}
+
+/// How changes are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchFormat {
+    /// A line each, for people.
+    Lines,
+    /// A JSON object each, in a line of its own, for scripts.
+    Json,
 }
 
 /// The exit status of an action that was not carried out, or of which nobody knows.
@@ -58,7 +71,7 @@ impl Command {
     pub fn failure_status(&self) -> u8 {
         match self {
             Self::Invoke(_) => NOT_CARRIED_OUT,
-            Self::Test | Self::Stop | Self::Reload | Self::List(_) => FAILED,
+            Self::Test | Self::Stop | Self::Reload | Self::List(_) | Self::Watch(_) => FAILED,
         }
     }
 

@@ -25,6 +25,16 @@ pub(crate) fn text(text: &str) -> io::Result<()> {
     write_out(text.as_bytes())
 }
 
+/// Shows what has been put into words elsewhere.
+pub(crate) fn bytes(bytes: &[u8]) -> io::Result<()> {
+    write_out(bytes)
+}
+
+/// Returns a name as it is to be shown: harmless to a terminal, and to scripts as it is.
+pub(crate) fn name(name: &[u8], is_for_terminal: bool) -> Vec<u8> {
+    if is_for_terminal { printable(name).into_bytes() } else { name.to_vec() }
+}
+
 /// Shows whether something runs: a program or the daemon.
 pub(crate) fn is_running(is_running: bool) -> io::Result<()> {
     write_out(if is_running { b"running\n" } else { b"not running\n" })
@@ -61,9 +71,8 @@ pub(crate) fn unwritten(cause: &io::Error) {
 }
 
 fn lines(programs: &[ProgramEntry], is_for_terminal: bool) -> Vec<u8> {
-    let shown = |name: &[u8]| if is_for_terminal { printable(name).into_bytes() } else { name.to_vec() };
     let width = |name: &[u8]| String::from_utf8_lossy(name).chars().count();
-    let names: Vec<Vec<u8>> = programs.iter().map(|program| shown(&program.name)).collect();
+    let names: Vec<Vec<u8>> = programs.iter().map(|program| name(&program.name, is_for_terminal)).collect();
     let widest = names.iter().map(|name| width(name)).max().unwrap_or(0);
     let mut text = Vec::new();
     for (name, program) in names.iter().zip(programs) {
@@ -98,6 +107,11 @@ fn printable(text: &[u8]) -> String {
         let _ = write!(printable, "{}", chunk.invalid().escape_ascii());
     }
     printable
+}
+
+/// Returns a text of which nothing can harm a terminal, and that is one line.
+pub(crate) fn printable_line(text: &[u8]) -> String {
+    printable(text).replace('\n', "\\n")
 }
 
 fn write_out(text: &[u8]) -> io::Result<()> {

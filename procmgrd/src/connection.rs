@@ -8,7 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use procmgr_proto::codec::{DecodeError, decode_request, encode_response};
+use procmgr_proto::codec::{DecodeError, decode_request, encode_event, encode_response};
+use procmgr_proto::event::Event;
 use procmgr_proto::frame::CONNECTION_ID;
 use procmgr_proto::message::{Code, Invocation, Refusal, Request, Response};
 use rustix::net::{SendFlags, send};
@@ -31,6 +32,10 @@ const MAX_UNDER_WAY: usize = 64;
 
 /// How many bytes of answers may wait before no more requests are read.
 const MAX_UNSENT: usize = 64 * 1024;
+
+/// How many bytes of events may wait before the subscription ends: some ten thousand, which is every program of a large
+/// machine dying at once before a subscriber has had its turn.
+const MAX_UNTOLD: usize = 1 << 20;
 
 /// A request that can be decided upon.
 #[derive(Debug)]
@@ -59,6 +64,8 @@ pub(crate) struct Connection {
     /// The requests under way, each with the id by which the client knows it.
     under_way: HashMap<u64, u32>,
     arrivals: u64,
+    /// The id of the request by which the client has subscribed.
+    subscription: Option<u32>,
     unsent: Vec<u8>,
     /// Whether the client has gone and fetches no answers. What it has sent before still counts.
     is_deaf: bool,
@@ -78,6 +85,7 @@ impl Connection {
             reader: Some(FrameReader::default()),
             under_way: HashMap::new(),
             arrivals: 0,
+            subscription: None,
             unsent: Vec::new(),
             is_deaf: false,
             half_request_since: None,
@@ -113,9 +121,46 @@ impl Connection {
         }
     }
 
+    /// Answers a request under way by a subscription, which begins with what there is.
+    pub(crate) fn subscribe(&mut self, number: u64, response: &Response, now: Instant) {
+        let Some(id) = self.under_way.remove(&number) else { return };
+        self.subscription = self.send(id, response, now).then_some(id);
+    }
+
+    /// Tells the client of an event, if it has subscribed. It goes out with the next answer or [`flush`](Self::flush).
+    ///
+    /// Whoever does not fetch events in time is cut off, once it has fetched what is kept for it.
+    pub(crate) fn tell(&mut self, event: &Event, now: Instant) {
+        if self.unsent.len() >= MAX_UNSENT {
+            self.flush(now);
+        }
+        let Some(id) = self.subscription else { return };
+        let overflow = match encode_event(id, event) {
+            Ok(frame) if self.unsent.len() + frame.len() <= MAX_UNTOLD => {
+                self.unsent.extend(frame);
+                self.stuck_since.get_or_insert(now);
+                return;
+            }
+            Ok(_) => "events were not fetched in time".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        self.under_way.clear();
+        self.end_subscription(Refusal::new(Code::Limit, overflow), now);
+    }
+
+    /// Ends the subscription, if there is one, and with it the connection, once all that is under way is answered and
+    /// fetched.
+    pub(crate) fn end_subscription(&mut self, refusal: Refusal, now: Instant) {
+        if let Some(id) = self.subscription.take() {
+            self.stop_reading();
+            self.refuse(id, refusal, now);
+        }
+    }
+
     /// Takes note that the client has gone. Requests that it has sent before are read still.
     pub(crate) fn hang_up(&mut self) {
         self.is_deaf = true;
+        self.subscription = None;
         self.discard_unsent();
     }
 
@@ -161,8 +206,8 @@ impl Connection {
 
     /// Returns whether nothing more is to be read or written.
     pub(crate) fn is_finished(&self) -> bool {
-        let is_answered = self.under_way.is_empty() && self.unsent.is_empty();
-        self.reader.is_none() && (self.is_deaf || is_answered)
+        let is_over = self.under_way.is_empty() && self.subscription.is_none() && self.unsent.is_empty();
+        self.reader.is_none() && (self.is_deaf || is_over)
     }
 
     /// Returns when the client is to be cut off, and why, unless it moves.
@@ -180,6 +225,11 @@ impl Connection {
         let is_idle =
             self.under_way.is_empty() && self.unsent.is_empty() && self.half_request_since.is_none();
         is_idle.then_some(self.active_at)
+    }
+
+    /// Returns whether the client is told of events.
+    pub(crate) fn is_subscribed(&self) -> bool {
+        self.subscription.is_some()
     }
 
     /// Returns how many bytes are kept for the client.
@@ -219,12 +269,15 @@ impl Connection {
         self.send(id, &Response::Refused(refusal), now);
     }
 
-    fn send(&mut self, id: u32, response: &Response, now: Instant) {
+    /// Returns whether it is the response that was sent. A list may be longer than a frame, for there may be more
+    /// programs than anybody can name at once; instead of it a refusal is sent.
+    fn send(&mut self, id: u32, response: &Response, now: Instant) -> bool {
         if self.is_deaf {
-            return;
+            return false;
         }
-        // A list may be longer than a frame: there are more programs than anybody can name at once.
-        let frame = encode_response(id, response).or_else(|error| {
+        let frame = encode_response(id, response);
+        let is_sent = frame.is_ok();
+        let frame = frame.or_else(|error| {
             encode_response(id, &Response::Refused(Refusal::new(Code::Limit, error.to_string())))
         });
         if let Ok(mut frame) = frame {
@@ -232,6 +285,7 @@ impl Connection {
             self.stuck_since.get_or_insert(now);
             self.flush(now);
         }
+        is_sent
     }
 
     fn discard_unsent(&mut self) {
@@ -269,6 +323,7 @@ fn understand(body: &[u8], descriptors: Foreign) -> Result<Demand, Refusal> {
         Request::List => Ok(Demand::Ask(Question::List)),
         Request::Stop => Ok(Demand::Ask(Question::Stop)),
         Request::Reload => Ok(Demand::Ask(Question::Reload)),
+        Request::Subscribe => Ok(Demand::Ask(Question::Subscribe)),
         Request::Invoke(invocation) => checked(invocation).map(|it| Demand::Invoke(it, descriptors)),
         _ => Err(Refusal::new(Code::BadCmd, "the request is not one that this daemon knows")),
     }

@@ -4,7 +4,7 @@
 //! next one.
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use std::{iter, mem};
 
 use procmgr_config::load::Loaded as Config;
@@ -15,6 +15,7 @@ use crate::connection::Demand;
 use crate::disposal::Foreign;
 use crate::error::Error;
 use crate::journal::{self, Journal};
+use crate::news;
 use crate::notify::Notifier;
 use crate::poll::{Poller, READY_PER_WAIT, Ready, Source};
 use crate::process;
@@ -79,6 +80,7 @@ impl Daemon {
             return Ok(end);
         }
         loop {
+            self.server.deliver(&self.poller, Instant::now());
             let ready = self.poller.wait(self.time_left()).map_err(Error::system("wait for events"))?;
             if let Some(end) = self.turn(&ready)? {
                 return Ok(end);
@@ -130,13 +132,11 @@ impl Daemon {
 
     /// Hands a request to the supervisor.
     fn receive(&mut self, incoming: Incoming) -> Option<End> {
-        let Incoming { caller, peer, demand } = incoming;
-        self.journal.asked(caller, peer, &demand, Instant::now());
+        let Incoming { caller, demand } = incoming;
+        self.journal.asked(caller, &demand, Instant::now());
         self.step(match demand {
-            Demand::Ask(question) => Event::Asked { caller, peer, question },
-            Demand::Invoke(invocation, stdio) => {
-                Event::Invoked { caller, peer, invocation, stdio: Rc::new(stdio) }
-            }
+            Demand::Ask(question) => Event::Asked { caller, question },
+            Demand::Invoke(invocation, stdio) => Event::Invoked { caller, invocation, stdio: Rc::new(stdio) },
         })
     }
 
@@ -176,6 +176,10 @@ impl Daemon {
             }
             Effect::Reply { caller, response } => self.reply(caller, &response),
             Effect::Report(report) => journal::report(&report),
+            Effect::Publish(change) => {
+                let event = news::event(change, SystemTime::now());
+                self.server.publish(&event, &self.poller, Instant::now());
+            }
         }
         Performed::Done
     }

@@ -39,10 +39,11 @@ struct Entry {
 
 impl Journal {
     /// Takes note of a request.
-    pub(crate) fn asked(&mut self, caller: Caller, peer: Peer, demand: &Demand, now: Instant) {
+    pub(crate) fn asked(&mut self, caller: Caller, demand: &Demand, now: Instant) {
         let (what, is_notable) = match demand {
             Demand::Ask(Question::Ping) => ("ping".to_owned(), false),
             Demand::Ask(Question::List) => ("list".to_owned(), false),
+            Demand::Ask(Question::Subscribe) => ("subscription".to_owned(), false),
             Demand::Ask(Question::Stop) => ("stop of the daemon".to_owned(), true),
             Demand::Ask(Question::Reload) => ("reload of the daemon".to_owned(), true),
             Demand::Invoke(Invocation { program, action, arguments }, _) => {
@@ -55,7 +56,7 @@ impl Journal {
                 (text, action != b"status")
             }
         };
-        let text = format!("{peer}: {what}");
+        let text = format!("{}: {what}", caller.peer);
         self.under_way.insert(caller, Entry { text, is_notable, since: now });
     }
 

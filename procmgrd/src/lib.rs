@@ -13,6 +13,7 @@ mod event_loop;
 mod fork;
 pub mod journal;
 mod listener;
+mod news;
 mod notify;
 mod pidfile;
 mod poll;

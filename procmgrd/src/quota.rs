@@ -18,6 +18,10 @@ const BUFFERED_PER_USER: usize = 16 << 20;
 /// runs, or a place in a queue. Enough for 128 connections that each have as many under way as one may.
 const UNDER_WAY_PER_USER: usize = 8192;
 
+/// How many subscriptions one user may have. Each costs a copy of every event: one for each of many scripts is fine,
+/// one for each connection would let a few users slow down everything that happens.
+const SUBSCRIPTIONS_PER_USER: usize = 64;
+
 /// What is used, and how much of it may be.
 #[derive(Debug)]
 pub(crate) struct Quotas {
@@ -35,6 +39,7 @@ struct Usage {
     connections: usize,
     buffered: usize,
     under_way: usize,
+    subscriptions: usize,
 }
 
 /// Why there is no more for a user.
@@ -48,6 +53,8 @@ pub(crate) enum Exceeded {
     Buffered,
     /// The user has too many requests under way.
     UnderWay,
+    /// The user has too many subscriptions.
+    Subscriptions,
 }
 
 impl Exceeded {
@@ -58,6 +65,7 @@ impl Exceeded {
             Self::AllConnections => "there are too many connections",
             Self::Buffered => "your connections keep too much memory",
             Self::UnderWay => "too many of your requests are under way",
+            Self::Subscriptions => "you have too many subscriptions",
         }
     }
 }
@@ -123,15 +131,33 @@ impl Quotas {
         }
     }
 
+    /// Returns whether a user may subscribe once more.
+    pub(crate) fn may_subscribe(&self, uid: Uid) -> Result<(), Exceeded> {
+        if self.usage(uid).subscriptions >= SUBSCRIPTIONS_PER_USER {
+            return Err(Exceeded::Subscriptions);
+        }
+        Ok(())
+    }
+
+    /// Counts a new subscription.
+    pub(crate) fn subscribe(&mut self, uid: Uid) {
+        self.change(uid, |usage| usage.subscriptions += 1);
+    }
+
+    /// Counts a subscription no more.
+    pub(crate) fn unsubscribe(&mut self, uid: Uid) {
+        self.change(uid, |usage| usage.subscriptions -= 1);
+    }
+
     fn usage(&self, uid: Uid) -> &Usage {
-        self.users.get(&uid).unwrap_or(&Usage { connections: 0, buffered: 0, under_way: 0 })
+        self.users.get(&uid).unwrap_or(&Usage { connections: 0, buffered: 0, under_way: 0, subscriptions: 0 })
     }
 
     /// Changes what a user uses, and forgets users who use nothing: there are four billion.
     fn change(&mut self, uid: Uid, change: impl FnOnce(&mut Usage)) {
         let usage = self.users.entry(uid).or_default();
         change(usage);
-        if let Usage { connections: 0, buffered: 0, under_way: 0 } = usage {
+        if let Usage { connections: 0, buffered: 0, under_way: 0, subscriptions: 0 } = usage {
             self.users.remove(&uid);
         }
     }
@@ -139,13 +165,17 @@ impl Quotas {
 
 #[cfg(test)]
 mod tests {
+    use procmgr_config::Gid;
+
     use super::*;
+    use crate::supervisor::event::{Peer, Pid};
 
     const ANNA: Uid = Uid(1);
     const BERT: Uid = Uid(2);
 
     fn caller(request: u64) -> Caller {
-        Caller { connection: 1, request }
+        let peer = Peer { pid: Pid(1), uid: ANNA, gid: Gid(1) };
+        Caller { connection: 1, request, peer }
     }
 
     #[test]
@@ -188,11 +218,26 @@ mod tests {
     }
 
     #[test]
+    fn one_user_has_a_number_of_subscriptions_and_leaves_others_theirs() {
+        let mut quotas = Quotas::new(256);
+        for _ in 0..SUBSCRIPTIONS_PER_USER {
+            assert_eq!(quotas.may_subscribe(ANNA), Ok(()));
+            quotas.subscribe(ANNA);
+        }
+        assert_eq!(quotas.may_subscribe(ANNA), Err(Exceeded::Subscriptions));
+        assert_eq!(quotas.may_subscribe(BERT), Ok(()));
+        quotas.unsubscribe(ANNA);
+        assert_eq!(quotas.may_subscribe(ANNA), Ok(()));
+    }
+
+    #[test]
     fn users_who_use_nothing_are_forgotten() {
         let mut quotas = Quotas::new(256);
         quotas.connect(ANNA, 0).unwrap();
         quotas.buffer(ANNA, 0, 7).unwrap();
         quotas.begin(caller(1), ANNA).unwrap();
+        quotas.subscribe(ANNA);
+        quotas.unsubscribe(ANNA);
         quotas.disconnect(ANNA, 7);
         assert_eq!(quotas.users.len(), 1);
         quotas.end(caller(1));

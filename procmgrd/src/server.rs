@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
+use std::mem;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
 use procmgr_config::{Gid, Uid};
+use procmgr_proto::event::Event;
 use procmgr_proto::message::{Code, Refusal, Response};
 
 use crate::connection::{Arrival, Connection, Demand, turn_away};
@@ -20,7 +22,7 @@ use crate::journal;
 use crate::listener::{Listener, drain};
 use crate::poll::{Interest, Poller, Ready, Source};
 use crate::quota::{Exceeded, Quotas};
-use crate::supervisor::event::{Caller, Peer, Pid};
+use crate::supervisor::event::{Caller, Peer, Pid, Question};
 
 /// How many clients are accepted in one turn, so that a crowd at the door does not keep those inside waiting.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -29,11 +31,13 @@ const ACCEPTS_PER_TURN: usize = 64;
 /// may be short of what it takes, and nobody tells when it is not any more.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How many bytes may be kept for a subscriber before they are counted.
+const UNRECORDED: usize = 64 * 1024;
+
 /// A request, who asks, and where the answer goes.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     pub(crate) caller: Caller,
-    pub(crate) peer: Peer,
     pub(crate) demand: Demand,
 }
 
@@ -48,6 +52,10 @@ pub(crate) struct Server {
     /// When connections are to be cut off.
     deadlines: BTreeSet<(Instant, u64)>,
     quotas: Quotas,
+    /// The connections that are told of events.
+    subscribers: BTreeSet<u64>,
+    /// Whether there is something that they have been told and not been sent.
+    has_news: bool,
 }
 
 /// A connection, and what was known of it when the records of the server were last made true.
@@ -63,6 +71,7 @@ struct Footprint {
     interest: Interest,
     deadline: Option<Instant>,
     buffered: usize,
+    is_subscribed: bool,
 }
 
 impl Footprint {
@@ -71,6 +80,7 @@ impl Footprint {
             interest: connection.interest(),
             deadline: connection.deadline().map(|(deadline, _)| deadline),
             buffered: connection.buffered(),
+            is_subscribed: connection.is_subscribed(),
         }
     }
 }
@@ -89,6 +99,8 @@ impl Server {
             next_number: 0,
             deadlines: BTreeSet::new(),
             quotas: Quotas::new(descriptors),
+            subscribers: BTreeSet::new(),
+            has_news: false,
         })
     }
 
@@ -136,8 +148,43 @@ impl Server {
     pub(crate) fn answer(&mut self, caller: Caller, response: &Response, poller: &Poller, now: Instant) {
         self.quotas.end(caller);
         if let Some(Row { connection, .. }) = self.rows.get_mut(&caller.connection) {
-            connection.answer(caller.request, response, now);
+            if let Response::Subscribed { .. } = response {
+                connection.subscribe(caller.request, response, now);
+            } else {
+                connection.answer(caller.request, response, now);
+            }
             self.settle(caller.connection, poller, now);
+        }
+    }
+
+    /// Tells an event to all who have subscribed; [`Server::deliver`] sends it.
+    pub(crate) fn publish(&mut self, event: &Event, poller: &Poller, now: Instant) {
+        let mut changed = Vec::new();
+        for number in &self.subscribers {
+            if let Some(Row { connection, recorded }) = self.rows.get_mut(number) {
+                connection.tell(event, now);
+                // Many events may come in a turn, and what they take counts before it ends.
+                if !connection.is_subscribed() || connection.buffered() > recorded.buffered + UNRECORDED {
+                    changed.push(*number);
+                }
+            }
+        }
+        self.has_news = !self.subscribers.is_empty();
+        for number in changed {
+            self.settle(number, poller, now);
+        }
+    }
+
+    /// Sends what was published since this was last called: all events of a turn in one go.
+    pub(crate) fn deliver(&mut self, poller: &Poller, now: Instant) {
+        if !mem::take(&mut self.has_news) {
+            return;
+        }
+        for number in self.subscribers.clone() {
+            if let Some(Row { connection, .. }) = self.rows.get_mut(&number) {
+                connection.flush(now);
+                self.settle(number, poller, now);
+            }
         }
     }
 
@@ -180,12 +227,16 @@ impl Server {
         self.resume(poller);
     }
 
-    /// Stops serving: removes the socket file, frees its place for the next daemon, and then gives the last answer.
+    /// Stops serving: removes the socket file, frees its place for the next daemon, ends the subscriptions, and then
+    /// gives the last answer.
     ///
     /// Returns the connection that it went to. Its client waits until it is closed, which the end of the process does.
     pub(crate) fn end(self, last: Option<Caller>, now: Instant) -> Option<Connection> {
         let Self { listener, mut rows, .. } = self;
         drop(listener);
+        for Row { connection, .. } in rows.values_mut() {
+            connection.end_subscription(Refusal::new(Code::Shutdown, "the daemon ends"), now);
+        }
         let caller = last?;
         let Row { mut connection, .. } = rows.remove(&caller.connection)?;
         connection.answer(caller.request, &Response::Done, now);
@@ -221,14 +272,23 @@ impl Server {
     fn let_in(&mut self, number: u64, arrival: Arrival, now: Instant) -> Option<Incoming> {
         let Arrival { number: request, demand } = arrival;
         let connection = &mut self.rows.get_mut(&number)?.connection;
-        let (caller, peer) = (Caller { connection: number, request }, connection.peer());
-        if let Err(exceeded) = self.quotas.begin(caller, peer.uid) {
-            let refusal = Refusal::new(Code::Limit, exceeded.reason());
+        let peer = connection.peer();
+        let caller = Caller { connection: number, request, peer };
+        let is_room = match demand {
+            Demand::Ask(Question::Subscribe) if connection.is_subscribed() => {
+                Err("this connection has a subscription")
+            }
+            Demand::Ask(Question::Subscribe) => self.quotas.may_subscribe(peer.uid).map_err(Exceeded::reason),
+            Demand::Ask(_) | Demand::Invoke(..) => Ok(()),
+        };
+        let is_room = is_room.and_then(|()| self.quotas.begin(caller, peer.uid).map_err(Exceeded::reason));
+        if let Err(reason) = is_room {
+            let refusal = Refusal::new(Code::Limit, reason);
             journal::refused_unheard(peer, &refusal);
             connection.answer(request, &Response::Refused(refusal), now);
             return None;
         }
-        Some(Incoming { caller, peer, demand })
+        Some(Incoming { caller, demand })
     }
 
     /// Cuts off the client, other than root, that has been idle for the longest time, if there is one.
@@ -262,9 +322,20 @@ impl Server {
             connection.cut_off(exceeded.reason(), now);
             let _ = self.quotas.buffer(uid, recorded.buffered, connection.buffered());
         }
-        let before = std::mem::replace(recorded, Footprint::of(connection));
+        let before = mem::replace(recorded, Footprint::of(connection));
         before.deadline.map(|deadline| self.deadlines.remove(&(deadline, number)));
         recorded.deadline.map(|deadline| self.deadlines.insert((deadline, number)));
+        match (before.is_subscribed, recorded.is_subscribed) {
+            (false, true) => {
+                self.subscribers.insert(number);
+                self.quotas.subscribe(uid);
+            }
+            (true, false) => {
+                self.subscribers.remove(&number);
+                self.quotas.unsubscribe(uid);
+            }
+            (true, true) | (false, false) => {}
+        }
         if connection.is_finished() {
             self.close(number, poller);
         } else if before.interest != recorded.interest {
@@ -277,6 +348,9 @@ impl Server {
         let Some(Row { connection, recorded }) = self.rows.remove(&number) else { return };
         recorded.deadline.map(|deadline| self.deadlines.remove(&(deadline, number)));
         self.quotas.disconnect(connection.peer().uid, recorded.buffered);
+        if self.subscribers.remove(&number) {
+            self.quotas.unsubscribe(connection.peer().uid);
+        }
         let _ = poller.remove(&connection);
         drop(connection);
         self.resume(poller);

@@ -7,4 +7,5 @@ mod frames;
 mod garbage;
 mod limits;
 mod patience;
+mod subscriptions;
 mod wire;

@@ -22,3 +22,4 @@ mod restarts;
 mod rights;
 mod scripts;
 mod socket_file;
+mod watch;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use procmgr_config::{Config, Definition, Gid, Group, ProgramName, Rule, Uid};
+use procmgr_proto::event::ProgramStatus;
 use procmgr_proto::message::{Action, ExitStatus, Invocation, Response};
 
 /// Something that has happened.
@@ -18,9 +19,9 @@ pub(crate) enum Event<S> {
     /// The daemon has started and is to start the programs of this group.
     Autostart(Group),
     /// A client asks something of the daemon itself.
-    Asked { caller: Caller, peer: Peer, question: Question },
+    Asked { caller: Caller, question: Question },
     /// A client asks for an action on a program.
-    Invoked { caller: Caller, peer: Peer, invocation: Invocation, stdio: S },
+    Invoked { caller: Caller, invocation: Invocation, stdio: S },
     /// A script has been executed: the answer to [`Effect::Spawn`].
     Spawned { job: Job, pid: Pid },
     /// A script could not be executed: the other answer to [`Effect::Spawn`].
@@ -52,6 +53,9 @@ pub(crate) enum Effect<S> {
     Exit { caller: Option<Caller> },
     /// Tell whoever reads the log.
     Report(Report),
+    /// Tell whoever has subscribed. Those of one event come before all else that follows from it, so that nobody learns
+    /// of a change from an answer before it is told.
+    Publish(Change),
 }
 
 /// A script that is to be run.
@@ -87,17 +91,19 @@ pub(crate) struct Job {
     pub(crate) caller: Option<Caller>,
 }
 
-/// Where an answer goes: one request of one connection.
+/// Who has asked for something, and where the answer goes: one request of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Caller {
     /// The connection. Never used again once it is closed.
     pub(crate) connection: u64,
     /// The number of the request on it, as the server counts; not the id that the client chose.
     pub(crate) request: u64,
+    /// Who is at the other end of the connection.
+    pub(crate) peer: Peer,
 }
 
 /// Who is at the other end of a connection, as the kernel tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Peer {
     pub(crate) pid: Pid,
     pub(crate) uid: Uid,
@@ -131,6 +137,8 @@ pub(crate) enum Question {
     Stop,
     /// To read its configuration again.
     Reload,
+    /// What the programs are, and each change of one from now on.
+    Subscribe,
 }
 
 /// What a signal asks of the daemon.
@@ -172,6 +180,32 @@ pub(crate) enum Report {
     ConfigRejected { lines: Vec<String> },
     /// The daemon ends.
     Ending,
+}
+
+/// A change of a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// What the program is now.
+    pub(crate) program: ProgramStatus,
+    pub(crate) cause: Cause,
+}
+
+/// What has led to a change of a program, so far as there is something to tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cause {
+    /// Whose request.
+    pub(crate) by: Option<Caller>,
+    /// The end of its main process.
+    pub(crate) ended: Option<ExitStatus>,
+    /// The failure of a start.
+    pub(crate) failure: Option<String>,
+}
+
+impl Cause {
+    /// It is the doing of a request; `None` if it is that of the daemon.
+    pub(crate) fn request(by: Option<Caller>) -> Self {
+        Self { by, ..Self::default() }
+    }
 }
 
 /// What a new configuration has changed.

@@ -5,6 +5,7 @@
 
 mod access;
 pub(crate) mod call;
+mod condition;
 pub(crate) mod event;
 mod program;
 mod table;
@@ -17,11 +18,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use procmgr_config::{Config, Definition, Group, ProgramName, Uid};
-use procmgr_proto::message::{Action, Code, ExitStatus, Invocation, ProgramEntry, Refusal, Response};
+use procmgr_proto::message::{Action, Code, ExitStatus, Invocation, Refusal, Response};
 
 use crate::supervisor::call::{Call, refuse, reply, shown};
 use crate::supervisor::event::{
-    Caller, Changes, Control, Effect, Event, Job, Loaded, Peer, Pid, Question, Rejected, Report,
+    Caller, Cause, Changes, Control, Effect, Event, Job, Loaded, Pid, Question, Rejected, Report,
 };
 use crate::supervisor::program::Program;
 use crate::supervisor::table::Table;
@@ -65,23 +66,38 @@ impl<S: Clone> Supervisor<S> {
         let Config { socket_path, autostart: _, programs } = config;
         let mut table = Table::new();
         for definition in programs {
-            table.insert(definition.name.clone(), Program::new(definition));
+            table.insert(definition.name.clone(), Program::new(definition), Cause::default());
         }
+        // Nobody has asked yet what there is.
+        table.take_changes();
         Self { owner, socket_path, programs: table, controls: HashMap::new() }
     }
 
     /// Decides what an event leads to. The effects are to be performed in their order, each once.
     pub(crate) fn handle(&mut self, now: Instant, event: Event<S>) -> Vec<Effect<S>> {
+        let effects = self.decide(now, event);
+        let changes = self.programs.take_changes();
+        changes.into_iter().map(Effect::Publish).chain(effects).collect()
+    }
+
+    /// Returns when [`Event::Deadline`] is wanted, if ever.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.programs.first_due().map(|(due, _)| due)
+    }
+
+    fn decide(&mut self, now: Instant, event: Event<S>) -> Vec<Effect<S>> {
         let mut effects = Vec::new();
         match event {
             Event::Autostart(group) => self.autostart(now, group),
-            Event::Asked { caller, peer, question } => self.asked(caller, &peer, question, &mut effects),
-            Event::Invoked { caller, peer, invocation, stdio } => {
-                self.invoked(caller, &peer, invocation, stdio, &mut effects);
+            Event::Asked { caller, question } => self.asked(caller, question, &mut effects),
+            Event::Invoked { caller, invocation, stdio } => {
+                self.invoked(caller, invocation, stdio, &mut effects);
             }
             Event::Spawned { job, pid } => self.spawned(job, pid, &mut effects),
             Event::SpawnFailed { job, reason } => {
-                self.programs.update(&job.program, |program| {
+                let failure = (job.action == Action::Start).then(|| reason.clone());
+                let cause = Cause { by: job.caller, ended: None, failure };
+                self.programs.update(&job.program, cause, |program| {
                     program.spawn_failed(now, &job, &reason, &mut effects);
                 });
             }
@@ -94,14 +110,9 @@ impl<S: Clone> Supervisor<S> {
         effects
     }
 
-    /// Returns when [`Event::Deadline`] is wanted, if ever.
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.programs.first_due().map(|(due, _)| due)
-    }
-
     fn autostart(&mut self, now: Instant, group: Group) {
         for name in self.programs.names() {
-            self.programs.update(&name, |program| {
+            self.programs.update(&name, Cause::default(), |program| {
                 if program.definition().is_some_and(|definition| definition.autostart == Some(group)) {
                     program.autostart(now);
                 }
@@ -109,11 +120,18 @@ impl<S: Clone> Supervisor<S> {
         }
     }
 
-    fn asked(&mut self, caller: Caller, peer: &Peer, question: Question, effects: &mut Vec<Effect<S>>) {
+    fn asked(&mut self, caller: Caller, question: Question, effects: &mut Vec<Effect<S>>) {
         match question {
             Question::Ping => effects.push(reply(caller, Response::Done)),
-            Question::List => effects.push(reply(caller, Response::Programs(self.list()))),
-            Question::Stop | Question::Reload if !access::may_command(peer, self.owner) => {
+            Question::List => {
+                let programs = self.programs.iter().map(|(name, program)| program.condition().entry(name));
+                effects.push(reply(caller, Response::Programs(programs.collect())));
+            }
+            Question::Subscribe => {
+                let programs = self.programs.iter().map(|(name, program)| program.condition().of(name));
+                effects.push(reply(caller, Response::Subscribed { programs: programs.collect() }));
+            }
+            Question::Stop | Question::Reload if !access::may_command(&caller.peer, self.owner) => {
                 let text = "only root and the user of the daemon may stop or reload it";
                 effects.push(refuse(caller, Code::Eperm, text));
             }
@@ -122,14 +140,7 @@ impl<S: Clone> Supervisor<S> {
         }
     }
 
-    fn invoked(
-        &mut self,
-        caller: Caller,
-        peer: &Peer,
-        invocation: Invocation,
-        stdio: S,
-        effects: &mut Vec<Effect<S>>,
-    ) {
+    fn invoked(&mut self, caller: Caller, invocation: Invocation, stdio: S, effects: &mut Vec<Effect<S>>) {
         let Invocation { program, action, arguments } = invocation;
         let Some((name, program)) = self.programs.get(program.as_slice()) else {
             let text = format!("there is no program {}", shown(&program));
@@ -139,19 +150,20 @@ impl<S: Clone> Supervisor<S> {
             let text = format!("there is no action {}", shown(&action));
             return effects.push(refuse(caller, Code::NoAction, text));
         };
-        if !access::may_invoke(peer, program.rights(action)) {
+        if !access::may_invoke(&caller.peer, program.rights(action)) {
             return effects.push(refuse(caller, Code::BadAuth, format!("you may not {action} {name}")));
         }
         let name = name.clone();
-        self.programs
-            .update(&name, |program| program.invoke(action, Call::new(caller, arguments, stdio), effects));
+        let call = Call::new(caller, arguments, stdio);
+        let cause = Cause::request(Some(caller));
+        self.programs.update(&name, cause, |program| program.invoke(action, call, effects));
     }
 
     fn spawned(&mut self, job: Job, pid: Pid, effects: &mut Vec<Effect<S>>) {
         match ReplyPoint::of(job.action) {
             ReplyPoint::Spawned => {
-                let name = job.program.clone();
-                self.programs.update(&name, |program| program.main_spawned(job, pid, effects));
+                let (name, cause) = (job.program.clone(), Cause::request(job.caller));
+                self.programs.update(&name, cause, |program| program.main_spawned(job, pid, effects));
             }
             ReplyPoint::ScriptExited => self.controls.extend(job.caller.map(|caller| (pid, caller))),
             // The caller waits for the main process, so nobody does for this one.
@@ -161,7 +173,9 @@ impl<S: Clone> Supervisor<S> {
 
     fn exited(&mut self, now: Instant, pid: Pid, status: ExitStatus, effects: &mut Vec<Effect<S>>) {
         if let Some(name) = self.programs.of_main(pid).cloned() {
-            self.programs.update(&name, |program| program.main_exited(now, status, effects));
+            let by = self.programs.get(&name).and_then(|(_, program)| program.stopper());
+            let cause = Cause { by, ended: Some(status), failure: None };
+            self.programs.update(&name, cause, |program| program.main_exited(now, status, effects));
         } else if let Some(caller) = self.controls.remove(&pid) {
             effects.push(reply(caller, Response::Exited(status)));
         }
@@ -171,7 +185,7 @@ impl<S: Clone> Supervisor<S> {
         for _ in 0..STARTS_PER_DEADLINE {
             let Some((_, name)) = self.programs.first_due().filter(|(due, _)| *due <= now) else { break };
             let name = name.clone();
-            self.programs.update(&name, |program| program.deadline(effects));
+            self.programs.update(&name, Cause::default(), |program| program.deadline(effects));
         }
     }
 
@@ -179,7 +193,8 @@ impl<S: Clone> Supervisor<S> {
     fn end(&mut self, caller: Option<Caller>, effects: &mut Vec<Effect<S>>) {
         let mut waiting: Vec<Caller> = self.controls.drain().map(|(_, caller)| caller).collect();
         for name in self.programs.names() {
-            waiting.extend(self.programs.update(&name, Program::abandon).unwrap_or_default());
+            let abandoned = self.programs.update(&name, Cause::request(caller), Program::abandon);
+            waiting.extend(abandoned.unwrap_or_default());
         }
         waiting.sort_unstable();
         let text = "the daemon ends before this is done";
@@ -203,7 +218,7 @@ impl<S: Clone> Supervisor<S> {
                     ));
                 }
                 effects.push(Effect::Report(Report::Reconfigured {
-                    changes: self.apply(config.programs),
+                    changes: self.apply(config.programs, &Cause::request(caller)),
                     remarks: remarks.clone(),
                 }));
                 Response::Reloaded { remarks: remarks.into_iter().map(String::into_bytes).collect() }
@@ -217,13 +232,14 @@ impl<S: Clone> Supervisor<S> {
     }
 
     /// Puts new definitions in force. Starts and stops nothing.
-    fn apply(&mut self, definitions: Vec<Arc<Definition>>) -> Changes {
+    fn apply(&mut self, definitions: Vec<Arc<Definition>>, cause: &Cause) -> Changes {
         let order: Vec<ProgramName> = definitions.iter().map(|definition| definition.name.clone()).collect();
         let present: HashSet<&ProgramName> = order.iter().collect();
         let mut changes = Changes::default();
         for name in self.programs.names() {
             if !present.contains(&name) {
-                let was_present = self.programs.update(&name, |program| program.configure(None).is_some());
+                let was_present =
+                    self.programs.update(&name, cause.clone(), |program| program.configure(None).is_some());
                 if was_present == Some(true) {
                     changes.removed.push(name);
                 }
@@ -231,28 +247,21 @@ impl<S: Clone> Supervisor<S> {
         }
         for definition in definitions {
             let name = definition.name.clone();
-            let before =
-                self.programs.update(&name, |program| program.configure(Some(Arc::clone(&definition))));
+            let before = self
+                .programs
+                .update(&name, cause.clone(), |program| program.configure(Some(Arc::clone(&definition))));
             match before {
                 Some(Some(before)) if before == definition => {}
                 Some(Some(_)) => changes.changed.push(name),
                 // It lingered until now, and is the program of the configuration again.
                 Some(None) => changes.added.push(name),
                 None => {
-                    self.programs.insert(name.clone(), Program::new(definition));
+                    self.programs.insert(name.clone(), Program::new(definition), cause.clone());
                     changes.added.push(name);
                 }
             }
         }
         self.programs.reorder(order);
         changes
-    }
-
-    fn list(&self) -> Vec<ProgramEntry> {
-        let entry = |(name, program): (&ProgramName, &Program<S>)| ProgramEntry {
-            name: name.as_bytes().to_vec(),
-            tokens: program.tokens().into_iter().map(Vec::from).collect(),
-        };
-        self.programs.iter().map(entry).collect()
     }
 }

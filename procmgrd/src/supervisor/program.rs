@@ -43,9 +43,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use procmgr_config::{Allowed, Definition, ProgramName, Rule};
+use procmgr_proto::event;
 use procmgr_proto::message::{Action, Code, ExitStatus, Response};
 
 use crate::supervisor::call::{Call, refuse, reply};
+use crate::supervisor::condition::Condition;
 use crate::supervisor::event::{Caller, Effect, Job, Pid, Report, Spawn};
 
 /// One program.
@@ -219,7 +221,7 @@ impl<S: Clone> Program<S> {
     }
 
     /// Returns the main process, if there is one.
-    pub(crate) fn main(&self) -> Option<Pid> {
+    fn main(&self) -> Option<Pid> {
         self.run().map(|run| run.main)
     }
 
@@ -245,23 +247,34 @@ impl<S: Clone> Program<S> {
         present.into_iter().chain(older).map(|rule| rule.allowed)
     }
 
-    /// Returns the words by which lists describe the program.
-    pub(crate) fn tokens(&self) -> Vec<&'static str> {
-        let mut tokens = vec![if self.main().is_some() { "running" } else { "dead" }];
-        if self.definition.is_none() {
-            tokens.push("lingering");
+    /// Returns what can be told of the program.
+    pub(crate) fn condition(&self) -> Condition {
+        let state = match self.state {
+            State::Down => event::State::Down,
+            State::Starting { .. } => event::State::Starting,
+            State::Up(_) => event::State::Running,
+            State::Stopping { next: None, .. } => event::State::Stopping,
+            State::Stopping { next: Some(_), .. } => event::State::Restarting,
+            State::Backoff { .. } => event::State::BackOff,
+        };
+        let run = self.run();
+        let is_outdated = self.definition.as_ref().zip(run).is_some_and(|(it, run)| *it != run.definition);
+        Condition {
+            state,
+            main: run.map(|run| run.main),
+            is_lingering: self.definition.is_none(),
+            is_outdated,
         }
+    }
+
+    /// Returns whose request is going to end the main process, if one is.
+    pub(crate) fn stopper(&self) -> Option<Caller> {
         match &self.state {
-            State::Down | State::Starting { .. } | State::Up(_) => {}
-            State::Stopping { next: None, .. } => tokens.push("stopping"),
-            State::Stopping { next: Some(_), .. } | State::Backoff { .. } => tokens.push("restarting"),
+            State::Stopping { waiting, next, .. } => {
+                waiting.first().copied().or_else(|| next.as_ref().and_then(|call| call.caller))
+            }
+            State::Down | State::Starting { .. } | State::Up(_) | State::Backoff { .. } => None,
         }
-        if let (Some(present), Some(run)) = (&self.definition, self.run())
-            && *present != run.definition
-        {
-            tokens.push("outdated");
-        }
-        tokens
     }
 
     fn start(&mut self, call: Call<S>, effects: &mut Vec<Effect<S>>) {

@@ -1,6 +1,7 @@
-//! The programs, and the indexes that find one by its main process and by its deadline.
+//! The programs, the indexes that find one by its main process and by its deadline, and what subscribers are told.
 //!
-//! The indexes are kept here and nowhere else; what happens to a program is `program`'s business.
+//! The indexes are kept here and nowhere else, and changes are noticed here; what happens to a program is `program`'s
+//! business.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -10,7 +11,8 @@ use std::time::Instant;
 
 use procmgr_config::ProgramName;
 
-use crate::supervisor::event::Pid;
+use crate::supervisor::condition::Condition;
+use crate::supervisor::event::{Cause, Change, Pid};
 use crate::supervisor::program::Program;
 
 /// Every program of the daemon.
@@ -22,6 +24,8 @@ pub(crate) struct Table<S> {
     order: Vec<ProgramName>,
     mains: HashMap<Pid, ProgramName>,
     deadlines: BTreeSet<Deadline>,
+    /// What has changed since it was last taken.
+    changes: Vec<Change>,
 }
 
 #[derive(Debug)]
@@ -42,28 +46,38 @@ struct Deadline {
 impl<S: Clone> Table<S> {
     /// Creates a table without programs.
     pub(crate) fn new() -> Self {
-        Self { rows: HashMap::new(), order: Vec::new(), mains: HashMap::new(), deadlines: BTreeSet::new() }
+        Self {
+            rows: HashMap::new(),
+            order: Vec::new(),
+            mains: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            changes: Vec::new(),
+        }
     }
 
     /// Puts in a program that is down, behind all others.
-    pub(crate) fn insert(&mut self, name: ProgramName, program: Program<S>) {
+    pub(crate) fn insert(&mut self, name: ProgramName, program: Program<S>, cause: Cause) {
         let place = self.order.len();
+        self.changes.push(Change { program: program.condition().of(&name), cause });
         self.order.push(name.clone());
         self.rows.insert(name, Row { program, place });
     }
 
-    /// Changes a program by `change`, keeps the indexes true, and forgets the program if nothing keeps it.
+    /// Changes a program by `change`, keeps the indexes true, takes note of what has changed, and forgets the program if
+    /// nothing keeps it.
     ///
     /// Returns what `change` returns; `None` if there is no such program.
     pub(crate) fn update<R>(
         &mut self,
         name: &ProgramName,
+        cause: Cause,
         change: impl FnOnce(&mut Program<S>) -> R,
     ) -> Option<R> {
         let Row { program, place } = self.rows.get_mut(name)?;
-        let (main_before, due_before) = (program.main(), program.start_due());
+        let (before, due_before) = (program.condition(), program.start_due());
         let result = change(program);
-        let (main, due, is_forgotten) = (program.main(), program.start_due(), program.is_forgotten());
+        let (after, due, is_forgotten) = (program.condition(), program.start_due(), program.is_forgotten());
+        let (main_before, main) = (before.main, after.main);
         let deadline = |due| Deadline { due, place: *place, name: name.clone() };
         if main != main_before {
             main_before.map(|pid| self.mains.remove(&pid));
@@ -77,7 +91,16 @@ impl<S: Clone> Table<S> {
             due.map(|due| self.deadlines.remove(&deadline(due)));
             self.rows.remove(name);
         }
+        let after = if is_forgotten { Condition::REMOVED } else { after };
+        if after != before || cause.ended.is_some() || cause.failure.is_some() {
+            self.changes.push(Change { program: after.of(name), cause });
+        }
         Some(result)
+    }
+
+    /// Returns what has changed since this was last asked, in the order in which it did.
+    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+        mem::take(&mut self.changes)
     }
 
     /// Puts these programs first, in this order. The others keep their order behind them.

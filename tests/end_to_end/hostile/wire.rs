@@ -56,9 +56,14 @@ impl Wire {
 
     #[track_caller]
     pub(super) fn receive_body(&mut self, header: Header) -> Response {
+        decode_response(&self.receive_bytes(header)).unwrap()
+    }
+
+    #[track_caller]
+    pub(super) fn receive_bytes(&mut self, header: Header) -> Vec<u8> {
         let mut body = vec![0; header.length as usize];
         self.stream.read_exact(&mut body).unwrap();
-        decode_response(&body).unwrap()
+        body
     }
 
     #[track_caller]

@@ -19,11 +19,11 @@ const ARROWS: [(&str, &[&str]); 6] = [
 ];
 
 /// Paths of other people's crates, and the files that may name them, tests aside.
-const ADAPTERS: [(&str, &[&str]); 15] = [
+const ADAPTERS: [(&str, &[&str]); 16] = [
     ("bincode", &["procmgr-proto/src/codec.rs"]),
     ("clap", &["src/args.rs"]),
     ("env_logger", &["src/logging.rs"]),
-    ("humantime", &["src/logging.rs"]),
+    ("humantime", &["procmgr-cli/src/watch.rs", "src/logging.rs"]),
     ("log", &["procmgrd/src/journal.rs", "src/logging.rs"]),
     (
         "nix",
@@ -54,6 +54,7 @@ const ADAPTERS: [(&str, &[&str]); 15] = [
     (
         "rustix",
         &[
+            "procmgr-cli/src/watch.rs",
             "procmgr-proto/src/client/process.rs",
             "procmgr-proto/src/stdio.rs",
             "procmgrd/src/connection.rs",
@@ -61,7 +62,16 @@ const ADAPTERS: [(&str, &[&str]); 15] = [
             "procmgrd/src/process.rs",
         ],
     ),
-    ("serde", &["procmgr-proto/src/codec.rs", "procmgr-proto/src/event.rs", "procmgr-proto/src/message.rs"]),
+    (
+        "serde",
+        &[
+            "procmgr-cli/src/json.rs",
+            "procmgr-proto/src/codec.rs",
+            "procmgr-proto/src/event.rs",
+            "procmgr-proto/src/message.rs",
+        ],
+    ),
+    ("serde_json", &["procmgr-cli/src/json.rs"]),
     ("signal_hook", &["procmgrd/src/signals.rs"]),
     ("strsim", &["procmgr-config/src/check.rs"]),
     ("tempfile", &["xtask/src/demo/session.rs", "xtask/src/demo/stage.rs"]),

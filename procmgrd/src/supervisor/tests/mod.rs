@@ -12,6 +12,7 @@ mod rights;
 mod shutdown;
 mod spawns;
 mod steps;
+mod subscriptions;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,11 +23,10 @@ use procmgr_proto::message::{Action, Code, ExitStatus, Invocation, Refusal, Resp
 
 use crate::supervisor::Supervisor;
 use crate::supervisor::event::{
-    Caller, Changes, Effect, Event, Job, Loaded, Peer, Pid, Question, Report, Spawn,
+    Caller, Change, Changes, Effect, Event, Job, Loaded, Peer, Pid, Question, Report, Spawn,
 };
 
-const OWNER: Uid = Uid(50);
-const ROOT: Peer = Peer { pid: Pid(9), uid: Uid(0), gid: Gid(0) };
+const USER_OF_DAEMON: Uid = Uid(50);
 
 /// The main process of the program that a world begins with.
 const MAIN: Pid = Pid(100);
@@ -36,7 +36,15 @@ const SCRIPT: Pid = Pid(200);
 const DELAY: Duration = Duration::from_secs(5);
 const SUCCESS: ExitStatus = ExitStatus::Code(0);
 
-// The clients that bring a program into its state; the tests themselves use the numbers below.
+// Clients are known by their numbers, and are root's unless they are named here.
+const ANNA: u64 = 10;
+const BERT: u64 = 11;
+const OWNER: u64 = 12;
+
+const FOR_ANNA: Allowed = Allowed { uid: Some(Uid(1)), gid: None };
+const GROUP_OF_ANNA: Gid = Gid(11);
+
+// The clients that bring a program into its state.
 const STARTER: u64 = 7;
 const STOPPER: u64 = 8;
 const RESTARTER: u64 = 9;
@@ -50,11 +58,15 @@ type Effects = Vec<Effect<Terminal>>;
 struct World {
     supervisor: Supervisor<Terminal>,
     now: Instant,
+    /// What subscribers were told. It follows from what the programs are, whatever has led there, so the effects that
+    /// tests compare are without it, and `subscriptions` alone looks at it.
+    published: Vec<Change>,
 }
 
 impl World {
     fn of(programs: &[&Definition]) -> Self {
-        Self { supervisor: Supervisor::new(config(programs), OWNER), now: Instant::now() }
+        let supervisor = Supervisor::new(config(programs), USER_OF_DAEMON);
+        Self { supervisor, now: Instant::now(), published: Vec::new() }
     }
 
     /// Creates a world whose only program is down.
@@ -102,31 +114,35 @@ impl World {
     }
 
     fn tell(&mut self, event: Event<Terminal>) -> Effects {
-        self.supervisor.handle(self.now, event)
+        let mut effects = Vec::new();
+        for effect in self.supervisor.handle(self.now, event) {
+            match effect {
+                Effect::Publish(change) => {
+                    assert!(effects.is_empty(), "changes are told before anything else");
+                    self.published.push(change);
+                }
+                other => effects.push(other),
+            }
+        }
+        effects
     }
 
-    /// Has a client, who is root, ask for an action.
+    /// Has a client ask for an action.
     fn request(&mut self, client: u64, program: &str, action: Action) -> Effects {
-        self.request_as(ROOT, client, [program, action.name()], &[])
+        self.request_words(client, [program, action.name()], &[])
     }
 
     fn request_with(&mut self, client: u64, program: &str, action: Action, arguments: &[&str]) -> Effects {
-        self.request_as(ROOT, client, [program, action.name()], arguments)
+        self.request_words(client, [program, action.name()], arguments)
     }
 
-    fn request_as(
-        &mut self,
-        peer: Peer,
-        client: u64,
-        [program, action]: [&str; 2],
-        arguments: &[&str],
-    ) -> Effects {
+    fn request_words(&mut self, client: u64, [program, action]: [&str; 2], arguments: &[&str]) -> Effects {
         let invocation =
             Invocation { program: program.into(), action: action.into(), arguments: bytes(arguments) };
-        self.tell(Event::Invoked { caller: caller(client), peer, invocation, stdio: terminal(client) })
+        self.tell(Event::Invoked { caller: caller(client), invocation, stdio: terminal(client) })
     }
 
-    /// Has a client, who is root, ask for an action, and lets the script run, if there is one, as [`SCRIPT`].
+    /// Has a client ask for an action, and lets the script run, if there is one, as [`SCRIPT`].
     fn request_and_spawn(&mut self, client: u64, program: &str, action: Action) -> Effects {
         let effects = self.request(client, program, action);
         let has_script = effects.iter().any(|effect| matches!(effect, Effect::Spawn(_)));
@@ -134,7 +150,7 @@ impl World {
     }
 
     fn question(&mut self, client: u64, question: Question) -> Effects {
-        self.tell(Event::Asked { caller: caller(client), peer: ROOT, question })
+        self.tell(Event::Asked { caller: caller(client), question })
     }
 
     /// Answers the only spawn in a list of effects with a process.
@@ -184,12 +200,14 @@ impl World {
 
     /// Requires that an action that root asks for is refused, at once and without a change of anything.
     fn assert_refuses(&mut self, action: Action, code: Code, text: &str) {
-        self.assert_refuses_to(ROOT, ["game", action.name()], code, text);
+        self.assert_refuses_to(1, ["game", action.name()], code, text);
     }
 
-    fn assert_refuses_to(&mut self, peer: Peer, words: [&str; 2], code: Code, text: &str) {
+    fn assert_refuses_to(&mut self, client: u64, words: [&str; 2], code: Code, text: &str) {
         let before = format!("{:?}", self.supervisor);
-        assert_eq!(self.request_as(peer, 1, words, &["argument"]), [refused(1, code, text)]);
+        let published = self.published.len();
+        assert_eq!(self.request_words(client, words, &["argument"]), [refused(client, code, text)]);
+        assert_eq!(self.published.len(), published, "a refused request is no change");
         assert_eq!(format!("{:?}", self.supervisor), before, "a refused request changes nothing");
     }
 }
@@ -222,12 +240,21 @@ fn config(programs: &[&Definition]) -> Config {
 }
 
 fn caller(client: u64) -> Caller {
-    Caller { connection: client, request: 1 }
+    let (uid, gid) = match client {
+        ANNA => (FOR_ANNA.uid.unwrap(), GROUP_OF_ANNA),
+        BERT => (Uid(2), Gid(12)),
+        OWNER => (USER_OF_DAEMON, Gid(12)),
+        _ => (Uid::ROOT, Gid(0)),
+    };
+    Caller { connection: client, request: 1, peer: Peer { pid: Pid(9), uid, gid } }
 }
 
 fn terminal(client: u64) -> Terminal {
-    let terminals = ["tty0", "tty1", "tty2", "tty3", "tty4", "tty5", "tty6", "tty7", "tty8", "tty9"];
-    terminals[usize::try_from(client).unwrap()]
+    const TERMINALS: [Terminal; 13] = [
+        "tty0", "tty1", "tty2", "tty3", "tty4", "tty5", "tty6", "tty7", "tty8", "tty9", "tty10", "tty11",
+        "tty12",
+    ];
+    TERMINALS[usize::try_from(client).unwrap()]
 }
 
 fn bytes(words: &[&str]) -> Vec<Vec<u8>> {
@@ -241,7 +268,8 @@ fn only_job(effects: Effects) -> Job {
         | Effect::Reply { .. }
         | Effect::LoadConfig { .. }
         | Effect::Exit { .. }
-        | Effect::Report(_) => None,
+        | Effect::Report(_)
+        | Effect::Publish(_) => None,
     });
     let job = jobs.next().expect("there is a spawn");
     assert_eq!(jobs.next(), None, "there is only one spawn");

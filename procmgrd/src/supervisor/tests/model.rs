@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use procmgr_config::{Config, Definition, Gid, ProgramName, Uid};
+use procmgr_proto::event::{ProgramStatus, State};
 use procmgr_proto::message::{Action, ExitStatus, Invocation, ProgramEntry, Response};
 use proptest::bool::weighted;
 use proptest::collection::vec;
@@ -16,7 +17,7 @@ use proptest::prelude::{ProptestConfig, any, proptest};
 
 use crate::supervisor::Supervisor;
 use crate::supervisor::event::{
-    Caller, Control, Effect, Event, Job, Loaded, Peer, Pid, Question, Rejected, Spawn,
+    Caller, Cause, Change, Control, Effect, Event, Job, Loaded, Peer, Pid, Question, Rejected, Spawn,
 };
 use crate::supervisor::tests::steps::{ANNA, GROUP, ROOT, Step, configuration, step};
 
@@ -62,6 +63,8 @@ struct Model {
     /// The requests that have not been answered.
     asked: HashMap<Caller, Asked>,
     terminals: Vec<(Caller, Weak<Caller>)>,
+    /// What somebody knows who has subscribed at the beginning.
+    told: HashMap<Vec<u8>, ProgramStatus>,
     has_ended: bool,
 }
 
@@ -82,9 +85,12 @@ impl Model {
     fn new(definitions: Vec<Definition>) -> Self {
         let config = config(definitions);
         let order: Vec<ProgramName> = names(&config);
+        let now = Instant::now();
+        let mut supervisor = Supervisor::new(config, ROOT);
+        let told = statuses(&mut supervisor, now);
         Self {
-            supervisor: Supervisor::new(config, ROOT),
-            now: Instant::now(),
+            supervisor,
+            now,
             spawns_fail: false,
             configured: order.iter().cloned().collect(),
             order,
@@ -95,6 +101,7 @@ impl Model {
             death: None,
             asked: HashMap::new(),
             terminals: Vec::new(),
+            told: told.into_iter().map(|status| (status.name.clone(), status)).collect(),
             has_ended: false,
         }
     }
@@ -124,7 +131,7 @@ impl Model {
     }
 
     fn request(&mut self, user: Uid, program: &str, action: &str) {
-        let caller = self.next_caller();
+        let caller = self.next_caller(user);
         let terminal = Rc::new(caller);
         let program_name = ProgramName::new(program.as_bytes());
         self.terminals.push((caller, Rc::downgrade(&terminal)));
@@ -132,7 +139,6 @@ impl Model {
             .insert(caller, Asked { program: program_name, action: action.into(), scripts: Vec::new() });
         self.tell(Event::Invoked {
             caller,
-            peer: Peer { pid: Pid(1), uid: user, gid: Gid(7) },
             invocation: Invocation { program: program.into(), action: action.into(), arguments: Vec::new() },
             stdio: terminal,
         });
@@ -173,8 +179,9 @@ impl Model {
     fn tell(&mut self, event: Event<Terminal>) {
         let before = matches!(event, Event::Invoked { .. }).then(|| self.view());
         let effects = self.supervisor.handle(self.now, event);
+        let deeds: Vec<_> = effects.iter().filter(|effect| !matches!(effect, Effect::Publish(_))).collect();
         if let (Some(before), [Effect::Reply { response: Response::Refused(refusal), .. }]) =
-            (before, effects.as_slice())
+            (before, deeds.as_slice())
         {
             assert_eq!(self.view(), before, "{refusal:?} changes nothing");
         }
@@ -184,7 +191,8 @@ impl Model {
     }
 
     fn perform(&mut self, effect: Effect<Terminal>) {
-        assert!(!self.has_ended || matches!(effect, Effect::Report(_)), "{effect:?} after the end");
+        let is_word = matches!(effect, Effect::Report(_) | Effect::Publish(_));
+        assert!(!self.has_ended || is_word, "{effect:?} after the end");
         match effect {
             Effect::Spawn(spawn) => self.spawn(spawn),
             Effect::Terminate { pid } => {
@@ -200,6 +208,17 @@ impl Model {
                 }
             }
             Effect::Report(_) => {}
+            Effect::Publish(change) => {
+                let Change { program, cause } = change;
+                let before = self.told.remove(&program.name);
+                assert!(
+                    before.as_ref() != Some(&program) || cause != Cause::request(cause.by),
+                    "{program:?} is no change"
+                );
+                if program.state != State::Removed {
+                    self.told.insert(program.name.clone(), program);
+                }
+            }
         }
     }
 
@@ -267,6 +286,10 @@ impl Model {
 
     /// Checks what holds between any two events.
     fn check(&mut self) {
+        let statuses = statuses(&mut self.supervisor, self.now);
+        let told: Vec<Option<&ProgramStatus>> = statuses.iter().map(|it| self.told.get(&it.name)).collect();
+        assert_eq!(told, statuses.iter().map(Some).collect::<Vec<_>>(), "subscribers know what is");
+        assert_eq!(self.told.len(), statuses.len(), "subscribers know what is no more");
         let expected: Vec<(&ProgramName, bool, bool)> = self
             .order
             .iter()
@@ -291,11 +314,10 @@ impl Model {
     /// Ends the daemon, and what still lives after it.
     fn end(&mut self, is_asked: bool) {
         if is_asked {
-            let caller = self.next_caller();
+            let caller = self.next_caller(ROOT);
             let asked = Asked { program: ProgramName::new(b""), action: Vec::new(), scripts: Vec::new() };
             self.asked.insert(caller, asked);
-            let peer = Peer { pid: Pid(1), uid: ROOT, gid: Gid(7) };
-            self.tell(Event::Asked { caller, peer, question: Question::Stop });
+            self.tell(Event::Asked { caller, question: Question::Stop });
         } else {
             self.tell(Event::Signaled(Control::Terminate));
         }
@@ -308,8 +330,8 @@ impl Model {
         self.check();
     }
 
-    fn next_caller(&self) -> Caller {
-        Caller { connection: self.terminals.len() as u64 + 1, request: 1 }
+    fn next_caller(&self, user: Uid) -> Caller {
+        caller(self.terminals.len() as u64 + 1, user)
     }
 
     fn view(&mut self) -> (Vec<ProgramEntry>, Option<Instant>) {
@@ -336,13 +358,27 @@ impl Asked {
 }
 
 fn list(supervisor: &mut Supervisor<Terminal>, now: Instant) -> Vec<ProgramEntry> {
-    let caller = Caller { connection: 0, request: 0 };
-    let peer = Peer { pid: Pid(1), uid: ANNA, gid: Gid(7) };
-    let mut effects = supervisor.handle(now, Event::Asked { caller, peer, question: Question::List });
+    let caller = caller(0, ANNA);
+    let mut effects = supervisor.handle(now, Event::Asked { caller, question: Question::List });
     match effects.pop() {
         Some(Effect::Reply { response: Response::Programs(entries), .. }) if effects.is_empty() => entries,
         other => panic!("a list is answered by a list, not by {other:?}"),
     }
+}
+
+fn statuses(supervisor: &mut Supervisor<Terminal>, now: Instant) -> Vec<ProgramStatus> {
+    let caller = caller(0, ANNA);
+    let mut effects = supervisor.handle(now, Event::Asked { caller, question: Question::Subscribe });
+    match effects.pop() {
+        Some(Effect::Reply { response: Response::Subscribed { programs }, .. }) if effects.is_empty() => {
+            programs
+        }
+        other => panic!("a subscription is answered by what there is, not by {other:?}"),
+    }
+}
+
+fn caller(connection: u64, uid: Uid) -> Caller {
+    Caller { connection, request: 1, peer: Peer { pid: Pid(1), uid, gid: Gid(7) } }
 }
 
 fn config(definitions: Vec<Definition>) -> Config {

@@ -4,18 +4,16 @@
 
 use std::path::PathBuf;
 
-use procmgr_config::{Allowed, Definition, Gid, Group, Rule, Uid};
+use procmgr_config::{Definition, Group, Rule};
 use procmgr_proto::message::Action::{self, Reload, Restart, Signal, Start, Status, Stop};
 use procmgr_proto::message::{Code, Response};
 
-use crate::supervisor::event::{Changes, Effect, Event, Loaded, Peer, Pid, Rejected, Report};
+use crate::supervisor::event::{Changes, Effect, Event, Loaded, Pid, Rejected, Report};
 use crate::supervisor::tests::{
-    DELAY, MAIN, RESTARTER, SCRIPT, STOPPER, SUCCESS, World, answer, answer_exited, caller, config, define,
-    define_for, define_with_delay, done, ended, reconfigured, refused, spawn, spawn_for_nobody, terminate,
+    ANNA, DELAY, FOR_ANNA, MAIN, RESTARTER, SCRIPT, STOPPER, SUCCESS, World, answer, answer_exited, caller,
+    config, define, define_for, define_with_delay, done, ended, reconfigured, refused, spawn,
+    spawn_for_nobody, terminate,
 };
-
-const ANNA: Peer = Peer { pid: Pid(31), uid: Uid(1), gid: Gid(11) };
-const FOR_ANNA: Allowed = Allowed { uid: Some(ANNA.uid), gid: None };
 
 const GONE: &str = "game is no longer in the configuration and cannot be started again";
 
@@ -287,7 +285,7 @@ fn a_right_that_is_granted_holds_at_once_for_a_script_that_has_not_changed() {
     let game = define("game", &[Start, Stop]);
     let mut world = World::up(&game);
     world.configure(&[&define_for("game", &[Start, Stop], |_| FOR_ANNA)]);
-    assert_eq!(world.request_as(ANNA, 1, ["game", "stop"], &[]), [spawn(&game, Stop, 1, Some(MAIN))]);
+    assert_eq!(world.request_words(ANNA, ["game", "stop"], &[]), [spawn(&game, Stop, ANNA, Some(MAIN))]);
 }
 
 #[test]
@@ -302,8 +300,8 @@ fn a_right_that_is_granted_does_not_open_another_script_of_the_old_definition() 
     world.assert_refuses_to(ANNA, ["game", "stop"], Code::BadAuth, "you may not stop game");
     // To restart it is to start it by the present definition, which allows that.
     assert_eq!(
-        world.request_as(ANNA, 1, ["game", "restart"], &[]),
-        [spawn(&define("game", &[Start, Stop]), Stop, 1, Some(MAIN))]
+        world.request_words(ANNA, ["game", "restart"], &[]),
+        [spawn(&define("game", &[Start, Stop]), Stop, ANNA, Some(MAIN))]
     );
 }
 

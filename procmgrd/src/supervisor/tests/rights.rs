@@ -2,29 +2,27 @@
 //!
 //! How one peer is judged by one rule is tested beside `access`; refusals that a state is the reason for, in `requests`.
 
-use procmgr_config::{Allowed, Gid, Uid};
+use procmgr_config::Allowed;
 use procmgr_proto::message::Action::{self, Reload, Restart, Signal, Start, Status, Stop};
 use procmgr_proto::message::{Code, ProgramEntry, Response};
 
-use crate::supervisor::event::{Control, Effect, Event, Peer, Pid, Question};
+use crate::supervisor::event::{Control, Effect, Event, Question};
 use crate::supervisor::tests::{
-    MAIN, OWNER, ROOT, World, answer, caller, define, define_for, done, refused, spawn, terminate,
+    ANNA, BERT, FOR_ANNA, GROUP_OF_ANNA, MAIN, OWNER, World, answer, caller, define, define_for, done,
+    refused, spawn, terminate,
 };
 
-const ANNA: Peer = Peer { pid: Pid(31), uid: Uid(1), gid: Gid(11) };
-const BERT: Peer = Peer { pid: Pid(32), uid: Uid(2), gid: Gid(12) };
-const FOR_ANNA: Allowed = Allowed { uid: Some(ANNA.uid), gid: None };
 const FOR_NOBODY: Allowed = Allowed { uid: None, gid: None };
 
 // Actions on programs
 
 #[test]
 fn the_allowed_user_and_the_allowed_group_may_perform_an_action() {
-    for allowed in [FOR_ANNA, Allowed { uid: None, gid: Some(ANNA.gid) }] {
+    for allowed in [FOR_ANNA, Allowed { uid: None, gid: Some(GROUP_OF_ANNA) }] {
         let game = define_for("game", &[Start], |_| allowed);
         let mut world = World::down(&game);
         world.assert_refuses_to(BERT, ["game", "start"], Code::BadAuth, "you may not start game");
-        assert_eq!(world.request_as(ANNA, 1, ["game", "start"], &[]), [spawn(&game, Start, 1, None)]);
+        assert_eq!(world.request_words(ANNA, ["game", "start"], &[]), [spawn(&game, Start, ANNA, None)]);
     }
 }
 
@@ -41,23 +39,22 @@ fn nobody_but_root_may_perform_an_action_that_nobody_is_allowed() {
 
 #[test]
 fn the_owner_of_the_daemon_has_no_right_to_the_programs() {
-    let owner = Peer { uid: OWNER, ..BERT };
     let mut world = World::down(&define("game", &[Start]));
-    world.assert_refuses_to(owner, ["game", "start"], Code::BadAuth, "you may not start game");
+    world.assert_refuses_to(OWNER, ["game", "start"], Code::BadAuth, "you may not start game");
 }
 
 #[test]
 fn a_default_restart_needs_no_right_to_stop_or_start() {
     let game = define_for("game", &[Start], |action| if action == Restart { FOR_ANNA } else { FOR_NOBODY });
     let mut world = World::up(&game);
-    assert_eq!(world.request_as(ANNA, 1, ["game", "restart"], &[]), [terminate(MAIN)]);
+    assert_eq!(world.request_words(ANNA, ["game", "restart"], &[]), [terminate(MAIN)]);
 }
 
 #[test]
 fn a_default_reload_needs_no_right_to_restart() {
     let game = define_for("game", &[Start], |action| if action == Reload { FOR_ANNA } else { FOR_NOBODY });
     let mut world = World::up(&game);
-    assert_eq!(world.request_as(ANNA, 1, ["game", "reload"], &[]), [terminate(MAIN)]);
+    assert_eq!(world.request_words(ANNA, ["game", "reload"], &[]), [terminate(MAIN)]);
 }
 
 #[test]
@@ -73,7 +70,7 @@ fn default_actions_that_do_nothing_need_their_right_as_well() {
 fn rights_are_judged_before_the_state_is() {
     let mut world = World::down(&define("game", &[]));
     world.assert_refuses_to(ANNA, ["game", "stop"], Code::BadAuth, "you may not stop game");
-    world.assert_refuses_to(ROOT, ["game", "stop"], Code::NotRunning, "game is not running");
+    world.assert_refuses_to(1, ["game", "stop"], Code::NotRunning, "game is not running");
 }
 
 #[test]
@@ -93,8 +90,8 @@ fn the_status_of_every_program_is_told_to_its_own_clients_only() {
     let game = define_for("game", &[], |action| if action == Status { FOR_ANNA } else { FOR_NOBODY });
     let mut world = World::down(&game);
     assert_eq!(
-        world.request_as(ANNA, 1, ["game", "status"], &[]),
-        [answer(1, Response::Status { running: false })]
+        world.request_words(ANNA, ["game", "status"], &[]),
+        [answer(ANNA, Response::Status { running: false })]
     );
     world.assert_refuses_to(BERT, ["game", "status"], Code::BadAuth, "you may not status game");
 }
@@ -105,7 +102,7 @@ fn a_program_that_lingers_obeys_those_its_old_definition_names() {
     let mut world = World::up(&game);
     world.configure(&[]);
     world.assert_refuses_to(BERT, ["game", "stop"], Code::BadAuth, "you may not stop game");
-    assert_eq!(world.request_as(ANNA, 1, ["game", "stop"], &[]), [terminate(MAIN)]);
+    assert_eq!(world.request_words(ANNA, ["game", "stop"], &[]), [terminate(MAIN)]);
 }
 
 // Questions to the daemon
@@ -114,23 +111,21 @@ fn a_program_that_lingers_obeys_those_its_old_definition_names() {
 fn everybody_may_ping_and_list() {
     let mut world = World::down(&define("game", &[]));
     let entry = ProgramEntry { name: b"game".to_vec(), tokens: vec![b"dead".to_vec()] };
-    let mut ask = |question| world.tell(Event::Asked { caller: caller(1), peer: BERT, question });
-    assert_eq!(ask(Question::Ping), [done(1)]);
-    assert_eq!(ask(Question::List), [answer(1, Response::Programs(vec![entry]))]);
+    assert_eq!(world.question(BERT, Question::Ping), [done(BERT)]);
+    assert_eq!(world.question(BERT, Question::List), [answer(BERT, Response::Programs(vec![entry]))]);
 }
 
 #[test]
 fn only_root_and_the_owner_may_stop_or_reload_the_daemon() {
     let mut world = World::down(&define("game", &[]));
-    let owner = Peer { uid: OWNER, ..BERT };
     for question in [Question::Stop, Question::Reload] {
-        let effects = world.tell(Event::Asked { caller: caller(1), peer: BERT, question });
+        let effects = world.question(BERT, question);
         let text = "only root and the user of the daemon may stop or reload it";
-        assert_eq!(effects, [refused(1, Code::Eperm, text)]);
+        assert_eq!(effects, [refused(BERT, Code::Eperm, text)]);
     }
-    for peer in [ROOT, owner] {
-        let effects = world.tell(Event::Asked { caller: caller(1), peer, question: Question::Reload });
-        assert_eq!(effects, [Effect::LoadConfig { caller: Some(caller(1)) }]);
+    for client in [1, OWNER] {
+        let effects = world.question(client, Question::Reload);
+        assert_eq!(effects, [Effect::LoadConfig { caller: Some(caller(client)) }]);
     }
 }
 

@@ -1,0 +1,54 @@
+//! What a program is, as far as others are told: the words of lists and of subscriptions.
+//!
+//! How it comes to be so is `program`'s business.
+
+use procmgr_config::ProgramName;
+use procmgr_proto::event::{ProgramStatus, State};
+use procmgr_proto::message::ProgramEntry;
+
+use crate::supervisor::event::Pid;
+
+/// What can be told of a program, but for its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Condition {
+    pub(crate) state: State,
+    pub(crate) main: Option<Pid>,
+    /// It is gone from the configuration.
+    pub(crate) is_lingering: bool,
+    /// It runs under an older definition.
+    pub(crate) is_outdated: bool,
+}
+
+impl Condition {
+    /// What a program is that is there no more.
+    pub(crate) const REMOVED: Self =
+        Self { state: State::Removed, main: None, is_lingering: false, is_outdated: false };
+
+    /// Returns what subscribers are told.
+    pub(crate) fn of(&self, name: &ProgramName) -> ProgramStatus {
+        let marks = [self.is_lingering.then_some("lingering"), self.is_outdated.then_some("outdated")];
+        ProgramStatus {
+            name: name.as_bytes().to_vec(),
+            state: self.state.clone(),
+            pid: self.main.map(|pid| pid.0.cast_unsigned()),
+            marks: marks.into_iter().flatten().map(Vec::from).collect(),
+        }
+    }
+
+    /// Returns what lists say.
+    pub(crate) fn entry(&self, name: &ProgramName) -> ProgramEntry {
+        let is_alive = if self.main.is_some() { "running" } else { "dead" };
+        let expected = match self.state {
+            State::Stopping => Some("stopping"),
+            State::Restarting | State::BackOff => Some("restarting"),
+            _ => None,
+        };
+        let lingering = self.is_lingering.then_some("lingering");
+        let outdated = self.is_outdated.then_some("outdated");
+        let tokens = [Some(is_alive), lingering, expected, outdated];
+        ProgramEntry {
+            name: name.as_bytes().to_vec(),
+            tokens: tokens.into_iter().flatten().map(Vec::from).collect(),
+        }
+    }
+}
