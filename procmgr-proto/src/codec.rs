@@ -65,6 +65,7 @@ pub fn decode_event(body: &[u8]) -> Result<Event, DecodeError> {
 
 /// Why a message has no frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EncodeError {
     /// Its body would be longer than [`MAX_BODY`].
     TooLong,
