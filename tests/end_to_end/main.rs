@@ -22,4 +22,5 @@ mod restarts;
 mod rights;
 mod scripts;
 mod socket_file;
+mod versions;
 mod watch;
