@@ -124,3 +124,18 @@ pub struct Requester {
     /// The effective group.
     pub gid: u32,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+
+    #[test]
+    fn every_state_has_a_vector_and_a_line_in_the_document() {
+        let vectors = include_str!("../vectors/frames.txt");
+        let document = include_str!("../PROTOCOL.md");
+        for (_, name) in State::NAMES {
+            assert!(vectors.contains(&format!(", state {name}")), "{name}");
+            assert!(document.contains(&format!("\n| `{name}` | ")), "{name}");
+        }
+    }
+}

@@ -310,3 +310,19 @@ pub struct ProgramEntry {
     /// later versions.
     pub tokens: Vec<Vec<u8>>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Code;
+
+    #[test]
+    fn every_code_has_a_vector_and_a_line_in_the_document() {
+        let vectors = include_str!("../vectors/frames.txt");
+        let document = include_str!("../PROTOCOL.md");
+        for (_, name) in Code::NAMES {
+            let vector = format!("\nresponse/refused/{} = ", name.to_lowercase());
+            assert!(vectors.contains(&vector), "{name}");
+            assert!(document.contains(&format!("\n| `{name}` | ")), "{name}");
+        }
+    }
+}

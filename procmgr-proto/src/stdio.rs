@@ -99,11 +99,11 @@ pub fn send(stream: &UnixStream, frame: &[u8], descriptors: &[BorrowedFd<'_>]) -
 ///
 /// # Errors
 /// What the kernel says, [`io::ErrorKind::WouldBlock`] and [`io::ErrorKind::Interrupted`] included; nothing was sent then.
-/// Descriptors without a byte to ride on and more than [`MAX_DESCRIPTORS`] are [`io::ErrorKind::InvalidInput`].
+/// No bytes at all and more than [`MAX_DESCRIPTORS`] descriptors are [`io::ErrorKind::InvalidInput`].
 pub fn send_some(stream: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
     let invalid = |reason| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
     if bytes.is_empty() {
-        return invalid("descriptors need a byte to ride on");
+        return invalid("there is no byte to send, nor for descriptors to ride on");
     }
     if descriptors.len() > MAX_DESCRIPTORS {
         return invalid("too many descriptors for one frame");

@@ -8,4 +8,5 @@ mod garbage;
 mod limits;
 mod patience;
 mod subscriptions;
+mod vectors;
 mod wire;

@@ -2,15 +2,16 @@
 //!
 //! What happens when a process can open no more has a process of its own: `tests/no_slots_left.rs`.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::thread;
 
+use nix::sys::signal::{SigSet, Signal};
 use rustix::io::FdFlags;
 
-use super::{Received, Stdio, StdioRef, receive, send};
+use super::{Received, Stdio, StdioRef, receive, send, send_some};
 use crate::frame::MAX_DESCRIPTORS;
 
 fn pair() -> (UnixStream, UnixStream) {
@@ -177,4 +178,76 @@ fn descriptors_without_a_byte_or_beyond_the_limit_are_refused_before_anything_is
     }
     drop(ours);
     assert_eq!(receive_up_to(&theirs, 16).1.bytes, 0);
+}
+
+#[test]
+fn a_socket_that_does_not_wait_takes_as_much_as_it_holds() {
+    let (ours, theirs) = pair();
+    ours.set_nonblocking(true).unwrap();
+    let null = null();
+    let frame = vec![b'x'; 4 << 20];
+
+    let first = send_some(ours.as_fd(), &frame, &[null.as_fd(); 3]).unwrap();
+    let mut sent = first;
+    let error = loop {
+        match send_some(ours.as_fd(), &frame[sent..], &[]) {
+            Ok(count) => sent += count,
+            Err(error) => break error,
+        }
+    };
+
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    assert!((1..frame.len()).contains(&sent), "{sent}");
+    drop(ours);
+    let (_, received) = receive_up_to(&theirs, 1);
+    assert_eq!(received.descriptors.len(), 3);
+    assert_eq!(io::copy(&mut (&theirs), &mut io::sink()).unwrap(), sent as u64 - 1);
+}
+
+#[test]
+fn a_rest_that_is_sent_without_descriptors_makes_the_frame_whole() {
+    let (ours, theirs) = pair();
+    let null = null();
+    assert_eq!(send_some(ours.as_fd(), b"fr", &[null.as_fd()]).unwrap(), 2);
+    assert_eq!(send_some(ours.as_fd(), b"ame", &[]).unwrap(), 3);
+
+    let (mut bytes, received) = receive_up_to(&theirs, 2);
+    bytes.extend(receive_up_to(&theirs, 3).0);
+
+    assert_eq!((bytes.as_slice(), received.descriptors.len()), (b"frame".as_slice(), 1));
+}
+
+#[test]
+fn sending_some_is_refused_like_sending_all() {
+    let (ours, _theirs) = pair();
+    let null = null();
+    for (bytes, count) in [(b"".as_slice(), 0), (b"", 1), (b"f", MAX_DESCRIPTORS + 1)] {
+        let error = send_some(ours.as_fd(), bytes, &vec![null.as_fd(); count]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
+}
+
+#[test]
+fn a_peer_that_is_gone_raises_no_signal() {
+    // A blocked signal waits to be taken, even one that the process ignores.
+    SigSet::from(Signal::SIGPIPE).thread_block().unwrap();
+    let (ours, theirs) = pair();
+    drop(theirs);
+
+    assert_eq!(send_some(ours.as_fd(), b"f", &[]).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    assert_eq!(send(&ours, b"f", &[null().as_fd()]).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    assert_eq!(pending_signals(), 0);
+
+    // Whoever writes to it without care gets one.
+    let (reader, mut writer) = io::pipe().unwrap();
+    drop(reader);
+    writer.write_all(b"f").unwrap_err();
+    assert_eq!(pending_signals(), 1 << (Signal::SIGPIPE as u64 - 1));
+}
+
+/// Returns the signals that wait for this thread, as the kernel writes them down: a bit for each.
+fn pending_signals() -> u64 {
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+    let digits = status.lines().find_map(|line| line.strip_prefix("SigPnd:")).unwrap();
+    u64::from_str_radix(digits.trim(), 16).unwrap()
 }
