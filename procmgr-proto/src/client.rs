@@ -18,9 +18,46 @@ use crate::subscription::Subscription;
 
 /// A client of the daemon, on a connection of its own.
 ///
+/// Each call sends a request and waits for the answer, as long as that takes: a [`stop`](Self::invoke) of a program waits for the
+/// program. Whoever wants to wait for a limited time only uses a [`Connection`], and polls.
+///
 /// After [`ClientError::Refused`] and [`ClientError::TooLarge`] it serves on, unless what the daemon refused was the
 /// connection itself. After any other error, and after [`stop`](Self::stop), it is of no more use. Dropping it while
 /// the daemon is at work changes nothing for the program: the action goes on.
+///
+/// # Example
+///
+/// ```
+/// use procmgr_proto::client::Client;
+/// use procmgr_proto::error::ClientError;
+/// # use std::io::Write;
+/// # use std::os::unix::net::UnixStream;
+/// # use procmgr_proto::codec::encode_response;
+/// # use procmgr_proto::connection::Connection;
+/// # use procmgr_proto::message::{Code, ProgramEntry, Refusal, Response};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // As a rule: let mut client = Client::connect(Path::new("/var/run/procmgr"))?;
+/// # let (ours, mut daemon) = UnixStream::pair()?;
+/// # let tokens = vec![b"running".to_vec()];
+/// # let programs = Response::Programs(vec![ProgramEntry { name: b"web".to_vec(), tokens }]);
+/// # daemon.write_all(&encode_response(1, &programs)?)?;
+/// # let refusal = Refusal::new(Code::Eperm, "only root and the user of the daemon may stop or reload it");
+/// # daemon.write_all(&encode_response(2, &Response::Refused(refusal))?)?;
+/// # let mut client = Client::over(Connection::over(ours));
+/// for program in client.list()? {
+///     println!("{}: {}", program.name.escape_ascii(), program.tokens.join(&b' ').escape_ascii());
+/// }
+/// match client.reload() {
+///     Ok(remarks) => println!("{} remarks", remarks.len()),
+///     Err(ClientError::Refused(refusal)) => {
+///         eprintln!("refused, {}: {}", refusal.code, refusal.text.escape_ascii());
+///     }
+///     Err(error) => return Err(error.into()),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Client {
     connection: Connection,
@@ -35,12 +72,12 @@ impl Client {
         Connection::connect(path).map(Self::over)
     }
 
-    /// Takes a connection on which nothing is under way.
+    /// Takes a connection on which nothing is under way and nothing waits to be received.
     pub fn over(connection: Connection) -> Self {
         Self { connection }
     }
 
-    /// Asks whether the daemon answers.
+    /// Asks whether the daemon answers. Anyone may.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -49,7 +86,8 @@ impl Client {
         Ok(())
     }
 
-    /// Asks for the programs, in the order of the configuration file.
+    /// Asks for the programs: in the order of the configuration file, then those that are gone from it and still run.
+    /// Anyone may.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -58,7 +96,8 @@ impl Client {
         Ok(programs)
     }
 
-    /// Asks the daemon to read its configuration again, and returns what it has to remark about it.
+    /// Asks the daemon to read its configuration again, and returns what it has to remark about it, a line each. For
+    /// root and the daemon's own user.
     ///
     /// # Errors
     /// See [`ClientError`]; a configuration with errors is refused as [`Code::BadConf`](crate::message::Code::BadConf).
@@ -69,7 +108,9 @@ impl Client {
         Ok(remarks)
     }
 
-    /// Asks the daemon to end, and returns when its process is gone.
+    /// Asks the daemon to end, and returns when its process is gone. For root and the daemon's own user. Programs go on.
+    ///
+    /// The connection is closed by then, and the client of no more use.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -93,7 +134,43 @@ impl Client {
     }
 
     /// Asks for an action on a program, lends the three descriptors to its script, and waits as long as the action is
-    /// to be waited for.
+    /// to be waited for: [`protocol`](crate::protocol#invoke) tells how long that is.
+    ///
+    /// The daemon gets duplicates of the descriptors, which it closes once it has no use for them; the caller keeps its
+    /// own. Whoever captures output through a pipe has to read it *while* this waits, or the script waits for the reader
+    /// for ever.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::io::Write;
+    /// # use std::os::unix::net::UnixStream;
+    /// # use procmgr_proto::client::Client;
+    /// # use procmgr_proto::codec::encode_response;
+    /// # use procmgr_proto::connection::Connection;
+    /// # use procmgr_proto::message::Response;
+    /// use std::fs::File;
+    /// use std::os::fd::AsFd;
+    ///
+    /// use procmgr_proto::client::Outcome;
+    /// use procmgr_proto::message::{ExitStatus, Invocation};
+    /// use procmgr_proto::stdio::StdioRef;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (ours, mut daemon) = UnixStream::pair()?;
+    /// # daemon.write_all(&encode_response(1, &Response::Exited(ExitStatus::Code(3)))?)?;
+    /// # let mut client = Client::over(Connection::over(ours));
+    /// let null = File::options().read(true).write(true).open("/dev/null")?;
+    /// let silent = StdioRef { stdin: null.as_fd(), stdout: null.as_fd(), stderr: null.as_fd() };
+    /// let (program, action) = (b"web".to_vec(), b"reload".to_vec());
+    /// let invocation = Invocation { program, action, arguments: Vec::new() };
+    ///
+    /// let outcome = client.invoke(&invocation, silent)?;
+    ///
+    /// assert_eq!(outcome, Outcome::Exited(ExitStatus::Code(3)));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -110,7 +187,8 @@ impl Client {
         }
     }
 
-    /// Asks to be told of each change of a program. What is under way on the connection from now on is the subscription.
+    /// Asks to be told of each change of a program, and makes of the client a subscription, which keeps its connection. To
+    /// make other requests meanwhile, use a second client, or a [`Connection`]. Anyone may.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -166,7 +244,8 @@ impl AsFd for Client {
     }
 }
 
-/// How an action that was carried out has ended.
+/// How an action that was carried out has ended. There is no fourth way: the protocol answers invocations by these
+/// three only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It is done, and there is no status.

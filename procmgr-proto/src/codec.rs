@@ -14,6 +14,25 @@ use crate::frame::{HEADER_LENGTH, Header, Kind, MAX_BODY, VERSION};
 use crate::message::{Request, Response};
 
 /// Returns the whole frame of a request, header included, which announces the descriptors that the request brings.
+/// Sending them with its first byte is up to the caller; see [`stdio::send`](crate::stdio::send).
+///
+/// # Example
+///
+/// ```
+/// use procmgr_proto::codec::{decode_request, encode_request};
+/// use procmgr_proto::frame::{HEADER_LENGTH, Header};
+/// use procmgr_proto::message::Request;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let frame = encode_request(7, &Request::Ping)?;
+/// assert_eq!(frame, b"PMGR\x01\0\x01\0\x07\0\0\0\x04\0\0\0\0\0\0\0");
+///
+/// let (header, body) = frame.split_first_chunk::<HEADER_LENGTH>().expect("it begins with a header");
+/// assert_eq!(Header::parse(header)?.id, 7);
+/// assert_eq!(decode_request(body)?, Request::Ping);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// Only if the body would be longer than [`MAX_BODY`]; no memory beyond that is taken to find it out.
@@ -49,6 +68,22 @@ pub fn decode_request(body: &[u8]) -> Result<Request, DecodeError> {
 
 /// Returns the response that a body holds; allocates as [`decode_request`] does.
 ///
+/// The body has to be one of this crate's [`VERSION`], unless the response turns out to be [`Response::Refused`], which is
+/// the same in all of them, or another one that is frozen.
+///
+/// # Example
+///
+/// ```
+/// use procmgr_proto::codec::{DecodeError, decode_response};
+/// use procmgr_proto::message::{ExitStatus, Response};
+///
+/// let exited = decode_response(&[2, 0, 0, 0, 1, 0, 0, 0, 15]);
+/// assert_eq!(exited, Ok(Response::Exited(ExitStatus::Signal(15))));
+///
+/// let of_a_later_daemon = decode_response(&[99, 0, 0, 0, 42]);
+/// assert_eq!(of_a_later_daemon, Err(DecodeError::UnknownVariant(99)));
+/// ```
+///
 /// # Errors
 /// See [`DecodeError`].
 pub fn decode_response(body: &[u8]) -> Result<Response, DecodeError> {
@@ -81,7 +116,8 @@ impl fmt::Display for EncodeError {
 
 impl Error for EncodeError {}
 
-/// Why a body is not a message.
+/// Why a body is not a message. There is no third reason: a daemon answers the one by
+/// [`Code::BadCmd`](crate::message::Code::BadCmd) and the other by [`Code::BadMsg`](crate::message::Code::BadMsg).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DecodeError {
     /// It is a message of this number, which a later version may know; the rest of the body was not looked at.

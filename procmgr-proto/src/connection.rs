@@ -22,15 +22,21 @@ use crate::stdio;
 ///
 /// # Example
 ///
-/// ```no_run
-/// use std::path::Path;
-///
+/// ```
 /// use procmgr_proto::connection::{Connection, Message};
 /// use procmgr_proto::message::{Invocation, Request};
 /// use procmgr_proto::stdio::StdioRef;
+/// # use std::io::Write;
+/// # use std::os::unix::net::UnixStream;
+/// # use procmgr_proto::codec::encode_response;
+/// # use procmgr_proto::message::{ExitStatus, Response};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let mut connection = Connection::connect(Path::new("/var/run/procmgr"))?;
+/// // As a rule: let mut connection = Connection::connect(Path::new("/var/run/procmgr"))?;
+/// # let (ours, mut daemon) = UnixStream::pair()?;
+/// # daemon.write_all(&encode_response(2, &Response::Exited(ExitStatus::Signal(15)))?)?;
+/// # daemon.write_all(&encode_response(1, &Response::Exited(ExitStatus::Code(0)))?)?;
+/// # let mut connection = Connection::over(ours);
 /// for program in ["web", "db"] {
 ///     let (program, action) = (program.into(), b"stop".to_vec());
 ///     let request = Request::Invoke(Invocation { program, action, arguments: vec![] });
@@ -80,8 +86,10 @@ impl Connection {
         Self { stream, last_id: CONNECTION_ID }
     }
 
-    /// Sends a request with the descriptors that it brings, of which the daemon gets duplicates. Returns the id that the
-    /// answer will bear.
+    /// Sends a request with the descriptors that it brings, of which the daemon gets duplicates; the caller keeps its own.
+    /// Returns the id that the answer will bear.
+    ///
+    /// They have to be as many as [`Request::descriptors`] says, or the daemon refuses the request. Ids count up from 1.
     ///
     /// The daemon reads no more requests while 64 of this connection are under way, or while answers wait to be received:
     /// whoever sends on and on without receiving waits for ever, and is cut off in the end.
@@ -103,7 +111,8 @@ impl Connection {
     /// does not know are passed over.
     ///
     /// # Errors
-    /// See [`ClientError`]; a refusal is none here. After an error the connection is of no more use.
+    /// See [`ClientError`]; a refusal is none here. After an error the connection is of no more use, and is to be dropped,
+    /// which closes it.
     pub fn receive(&mut self) -> Result<(u32, Message), ClientError> {
         loop {
             let (header, body) = self.receive_frame()?;

@@ -52,6 +52,7 @@ pub struct ProgramStatus {
 }
 
 /// Where a program is in its life. On the wire it is its name, so that a client can show a state that it does not know.
+/// Whether a program runs is told by [`ProgramStatus::pid`], in states of later versions as well.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<u8>", into = "Vec<u8>")]
 #[non_exhaustive]

@@ -28,6 +28,21 @@ pub const CONNECTION_ID: u32 = 0;
 const MAGIC: [u8; 4] = *b"PMGR";
 
 /// What stands before a body.
+///
+/// # Example
+///
+/// ```
+/// use procmgr_proto::frame::{HEADER_LENGTH, Header, Kind};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let arrived: &[u8; HEADER_LENGTH] = b"PMGR\x01\0\x02\0\x07\0\0\0\x04\0\0\0";
+/// let header = Header::parse(arrived)?;
+/// assert_eq!((header.kind, header.id), (Kind::Response, 7));
+/// // So many bytes of body are to be read next.
+/// assert_eq!(header.length, 4);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// The version in which the body is written. A receiver that does not know it can still skip the body.

@@ -1,7 +1,9 @@
-//! The wire protocol of procmgr: what a client and the daemon say to each other over a UNIX stream socket.
+//! The wire protocol of procmgr, a process manager: what a client and the daemon say to each other over a UNIX stream
+//! socket.
 //!
-//! Depends on no other crate of procmgr, so that a program in Rust which wants to command the daemon needs this one
-//! only. It decides nothing: who may do what, and when an answer is due, is the daemon's.
+//! The daemon watches over programs and runs their scripts; a client asks it to, and lends it a standard input, output
+//! and error. A program in Rust that wants to command a daemon needs this crate only. It decides nothing: who may do
+//! what, and when an answer is due, is the daemon's.
 //!
 //! # Example
 //!
@@ -28,48 +30,35 @@
 //! # }
 //! ```
 //!
-//! # Frames
+//! The folder `examples` of this crate has whole programs: `list`, `capture` (the output of a script), `watch` (what
+//! happens, as it happens) and `frames` (the protocol without any input or output).
 //!
-//! Each message is a frame: a header of 16 bytes, then a body of `length` bytes. All integers are little-endian.
+//! # Which room
 //!
-//! ```text
-//!    0       1       2       3       4       5       6       7
-//! ┌───────┬───────┬───────┬───────┬───────┬───────┬───────┬───────┐
-//! │  'P'     'M'     'G'     'R'  │    version    │ kind  │descri-│
-//! │             magic             │               │       │ptors  │
-//! ├───────┼───────┼───────┼───────┼───────┼───────┼───────┼───────┤
-//! │              id               │            length             │
-//! │                               │       at most 4,194,304       │
-//! └───────┴───────┴───────┴───────┴───────┴───────┴───────┴───────┘
-//!    8       9      10      11      12      13      14      15
-//! ```
+//! | you want to | go to |
+//! |---|---|
+//! | ask one thing at a time, and wait for the answer | [`client`] |
+//! | be told of the changes of programs | [`subscription`], by way of [`client::Client::subscribe`] |
+//! | have many requests under way, or poll | [`connection`] |
+//! | do input and output in another way, such as an asynchronous one | [`codec`] and [`frame`], and [`stdio`] for the descriptors |
+//! | know what can be said | [`message`] and [`event`] |
+//! | know what can go wrong | [`error`], and [`message::Code`] for what the daemon refuses |
+//! | write a client in another language, or know every byte | [`protocol`] |
 //!
-//! - `kind`: 1 is a request, 2 a response, 3 an event.
-//! - `descriptors`: how many descriptors ride on the first byte of the frame.
-//! - `id`: chosen by the client, not 0, and echoed in the response. Many requests may be under way on one connection;
-//!   answers come as they complete. A refusal with id 0 concerns the connection as a whole.
-//! - The body is bincode 1: integers of fixed width, a `u32` for which variant it is, a `u64` before each list for how
-//!   many, and nothing after the end.
+//! Everything here blocks, or does no input and output at all. There are no threads, no global state, and no
+//! configuration; finding the path of the socket is up to the caller ([`protocol`] tells how).
 //!
-//! # Rooms
+//! # Texts
 //!
-//! - [`message`], [`event`]: what can be said;
-//! - [`frame`]: the header and the limits;
-//! - [`codec`]: messages to bytes and back;
-//! - [`stdio`]: descriptors, and how they travel with a frame;
-//! - [`client`]: a client that does all this and waits for the answer;
-//! - [`subscription`]: the changes of programs, as they happen;
-//! - [`connection`]: many requests at once, for whoever wants to match answers himself;
-//! - [`error`]: what can go wrong on the way.
+//! Names, arguments and reasons are bytes (`Vec<u8>`): on UNIX they need not be UTF-8, and they may hold control
+//! characters. Escape them before they go to a terminal, by [`<[u8]>::escape_ascii`](slice::escape_ascii) for one.
 //!
-//! # Versions
+//! # What may grow
 //!
-//! The header is the same in every version, and so is the first response, the refusal. Requests and responses are only
-//! ever appended. The requests *ping*, *list*, *stop* and *reload* and their answers are frozen. A frame of a version
-//! that the daemon does not know is refused in the highest version that it does.
-//!
-//! - **1**: the requests ping, list, stop, reload, invoke, subscribe; the responses refused, done, exited, status,
-//!   programs, reloaded, subscribed; the event changed.
+//! Enumerations that later versions add to are `#[non_exhaustive]`. Others are not, on purpose: the fields of messages
+//! are fixed by the wire, as are the kinds of frames, the faults of a header or body and the answers to an invocation,
+//! and so are structures and enumerations that mirror them. What is received by [`stdio::receive`] is all that the kernel
+//! tells. [`message::Action`] is for those who carry out actions, who have to know each; a client needs the names only.
 
 pub mod client;
 pub mod codec;
@@ -80,3 +69,11 @@ pub mod frame;
 pub mod message;
 pub mod stdio;
 pub mod subscription;
+
+#[doc = include_str!("../PROTOCOL.md")]
+pub mod protocol {}
+
+/// Has the examples of the README tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -56,7 +56,17 @@ pub struct Invocation {
     pub arguments: Vec<Vec<u8>>,
 }
 
-/// An action that the daemon knows.
+/// An action that the daemon knows. A client needs it for the names only: those of later daemons may be others, so it
+/// hands on what its user says.
+///
+/// # Example
+///
+/// ```
+/// use procmgr_proto::message::Action;
+///
+/// assert_eq!(Action::from_name(b"restart"), Some(Action::Restart));
+/// assert_eq!(Action::from_name(b"Restart"), None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Starts the program.

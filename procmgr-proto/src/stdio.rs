@@ -14,7 +14,7 @@ use rustix::net::{
 
 use crate::frame::MAX_DESCRIPTORS;
 
-/// The standard input, output and error of a script, owned.
+/// The standard input, output and error of a script, owned; dropping them closes them.
 #[derive(Debug)]
 pub struct Stdio {
     /// What the script reads.
@@ -71,7 +71,37 @@ impl<'a> StdioRef<'a> {
 /// Sends a frame whose first byte carries the descriptors, and waits until the kernel has taken all of it.
 ///
 /// The stream has to be a blocking one: after an error nobody knows how much of the frame is under way. A peer that is
-/// gone is an error, never a signal.
+/// gone is an error, never a signal. The peer gets duplicates of the descriptors; the caller keeps its own.
+///
+/// # Example
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use std::os::fd::AsFd;
+/// use std::os::unix::net::UnixStream;
+///
+/// use procmgr_proto::stdio::{receive, send};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let (ours, theirs) = UnixStream::pair()?;
+/// let (mut reader, writer) = std::io::pipe()?;
+/// send(&ours, b"frame", &[writer.as_fd()])?;
+/// drop(writer);
+///
+/// let mut buffer = [0; 5];
+/// let mut received = receive(theirs.as_fd(), &mut buffer)?;
+/// assert_eq!((&buffer, received.bytes), (b"frame", 5));
+///
+/// // The descriptor works at the other end as it did at this one.
+/// let mut file = std::fs::File::from(received.descriptors.remove(0));
+/// file.write_all(b"hello")?;
+/// drop(file);
+/// let mut text = String::new();
+/// reader.read_to_string(&mut text)?;
+/// assert_eq!(text, "hello");
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// See [`send_some`].
@@ -147,7 +177,7 @@ pub fn receive(stream: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received
     Ok(Received { bytes: message.bytes, descriptors, truncated })
 }
 
-/// What one call of [`receive`] has brought.
+/// What one call of [`receive`] has brought; dropping it closes the descriptors.
 #[derive(Debug)]
 pub struct Received {
     /// How many bytes now stand in the buffer; 0 is the end of the stream.

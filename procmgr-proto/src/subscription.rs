@@ -15,23 +15,49 @@ use crate::message::Response;
 /// Whoever does not fetch events for long is cut off by the daemon, which keeps a limited number of bytes for each
 /// client: the iterator then returns the events that were kept, and [`ClientError::Refused`] with the code
 /// [`Limit`](crate::message::Code::Limit). A daemon that ends says [`Shutdown`](crate::message::Code::Shutdown).
+/// Whoever wants to go on connects and subscribes again; dropping the subscription closes its connection.
+///
+/// To wait for other things as well, poll the descriptor ([`AsFd`]) and take the next event when it is readable; that
+/// still waits if only a part of the event has come, or one that this version passes over.
 ///
 /// # Example
 ///
-/// ```no_run
-/// use std::path::Path;
-///
+/// ```
 /// use procmgr_proto::client::Client;
+/// use procmgr_proto::error::ClientError;
 /// use procmgr_proto::event::Event;
+/// # use std::io::Write;
+/// # use std::os::unix::net::UnixStream;
+/// # use procmgr_proto::codec::{encode_event, encode_response};
+/// # use procmgr_proto::connection::Connection;
+/// # use procmgr_proto::event::{Change, ProgramStatus, State};
+/// # use procmgr_proto::message::{Code, Refusal, Response};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let subscription = Client::connect(Path::new("/var/run/procmgr"))?.subscribe()?;
+/// // As a rule: let client = Client::connect(Path::new("/var/run/procmgr"))?;
+/// # let (ours, mut daemon) = UnixStream::pair()?;
+/// # let web = |state, pid| ProgramStatus { name: b"web".to_vec(), state, pid, marks: vec![] };
+/// # let programs = vec![web(State::Starting, None)];
+/// # daemon.write_all(&encode_response(1, &Response::Subscribed { programs })?)?;
+/// # let program = web(State::Running, Some(820));
+/// # let change = Change { time: 1_772_357_400_125, program, ended: None, failure: None, by: None };
+/// # daemon.write_all(&encode_event(1, &Event::Changed(change))?)?;
+/// # let refusal = Refusal::new(Code::Shutdown, "the daemon ends");
+/// # daemon.write_all(&encode_response(1, &Response::Refused(refusal))?)?;
+/// # let client = Client::over(Connection::over(ours));
+/// let subscription = client.subscribe()?;
 /// for program in subscription.programs() {
 ///     println!("{} is {}", program.name.escape_ascii(), program.state);
 /// }
 /// for event in subscription {
-///     if let Event::Changed(change) = event? {
-///         println!("{} is now {}", change.program.name.escape_ascii(), change.program.state);
+///     match event {
+///         Ok(Event::Changed(change)) => {
+///             println!("{} is now {}", change.program.name.escape_ascii(), change.program.state);
+///         }
+///         // Of a later version of this crate.
+///         Ok(_) => {}
+///         Err(ClientError::Refused(refusal)) => println!("no more events: {}", refusal.code),
+///         Err(error) => return Err(error.into()),
 ///     }
 /// }
 /// # Ok(())
