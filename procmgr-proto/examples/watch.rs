@@ -39,7 +39,9 @@ fn run() -> Result<(), Box<dyn Error>> {
 fn describe(program: &ProgramStatus) -> String {
     let ProgramStatus { name, state, pid, marks } = program;
     let pid = pid.map_or(String::new(), |pid| format!(" as {pid}"));
-    format!("{}: {state}{pid} {}", name.escape_ascii(), marks.join(&b' ').escape_ascii())
+    let marks =
+        if marks.is_empty() { String::new() } else { format!(", {}", marks.join(&b' ').escape_ascii()) };
+    format!("{}: {state}{pid}{marks}", name.escape_ascii())
 }
 
 fn tell(change: &Change) -> String {
