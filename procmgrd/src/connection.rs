@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -12,9 +13,11 @@ use procmgr_proto::codec::{DecodeError, decode_request, encode_event, encode_res
 use procmgr_proto::event::Event;
 use procmgr_proto::frame::CONNECTION_ID;
 use procmgr_proto::message::{Code, Invocation, Refusal, Request, Response};
-use rustix::net::{SendFlags, send};
+use rustix::net::sockopt::set_socket_oobinline;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use crate::disposal::Foreign;
+use crate::custody::Account;
+use crate::disposal::{self, Foreign};
 use crate::journal;
 use crate::poll::Interest;
 use crate::reader::{Content, End, Frame, FrameReader};
@@ -78,11 +81,11 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Takes a stream, which must not block.
-    pub(crate) fn new(stream: UnixStream, peer: Peer, now: Instant) -> Self {
+    pub(crate) fn new(stream: UnixStream, peer: Peer, account: Account, now: Instant) -> Self {
         Self {
             stream,
             peer,
-            reader: Some(FrameReader::default()),
+            reader: Some(FrameReader::new(account)),
             under_way: HashMap::new(),
             arrivals: 0,
             subscription: None,
@@ -172,6 +175,11 @@ impl Connection {
             self.send(CONNECTION_ID, &Response::Refused(Refusal::new(Code::Limit, reason)), now);
         }
         self.hang_up();
+    }
+
+    /// Closes the connection, whatever is unread or unsent.
+    pub(crate) fn close(self, account: &Account) {
+        close(self.stream, account);
     }
 
     /// Sends what the socket takes without blocking.
@@ -345,10 +353,32 @@ fn checked(invocation: Invocation) -> Result<Invocation, Refusal> {
 /// What the kernel takes as one argument of a program: 32 pages, the NUL at its end included.
 const LONGEST_ARGUMENT: usize = 32 * 4096 - 1;
 
+/// Makes a stream ready to be received from: never to wait, neither for bytes nor for what comes with them.
+///
+/// A byte that is sent as urgent is passed over unless it is wanted in line. The descriptors that came with it would be
+/// closed by whoever reads past it, which is the event loop.
+pub(crate) fn prepare(stream: &UnixStream) -> io::Result<()> {
+    stream.set_nonblocking(true)?;
+    Ok(set_socket_oobinline(stream, true)?)
+}
+
 /// Tells somebody who has just connected that there is no place, as far as that goes without waiting.
-pub(crate) fn turn_away(stream: &UnixStream, reason: &str) -> io::Result<()> {
+pub(crate) fn turn_away(stream: UnixStream, account: &Account, reason: &str) {
     let refusal = Response::Refused(Refusal::new(Code::Limit, reason));
-    let frame = encode_response(CONNECTION_ID, &refusal).map_err(io::Error::other)?;
-    send(stream, &frame, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?;
-    Ok(())
+    if let Ok(frame) = encode_response(CONNECTION_ID, &refusal) {
+        // Whoever does not fetch it finds the connection closed.
+        let _ = send(&stream, &frame, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+    }
+    close(stream, account);
+}
+
+/// Closes a prepared stream. Descriptors that were sent over it and never received are closed with it, so that one with
+/// something unread is closed elsewhere, and counts until then.
+pub(crate) fn close(stream: UnixStream, account: &Account) {
+    // From here on nobody can send anything more.
+    let _ = stream.shutdown(Shutdown::Both);
+    let unread = recv(&stream, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+    if !matches!(unread, Ok((0, _))) {
+        disposal::later(stream, Some(account.charge(1)));
+    }
 }

@@ -1,106 +1,134 @@
-//! Closes what clients have brought, away from the event loop: a thread that may wait.
+//! Closes what clients have brought, away from the event loop: threads that may wait, of which each user has a few.
 //!
-//! Whose descriptors they were, and why they are not needed any more, is not known here.
+//! Why descriptors are not needed any more, and how many of them there may be, is not known here.
 //!
 //! To close a descriptor can take as long as its giver likes: a socket that lingers, a file of a file system that a user
 //! serves. Nothing can tell such a descriptor from others without the risk of waiting for the answer.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use std::{io, thread};
 
-/// Descriptors that a client has brought. Dropping them never waits.
-#[derive(Debug, Default)]
-pub(crate) struct Foreign(Vec<OwnedFd>);
+use procmgr_config::Uid;
+
+use crate::custody::{Account, Charge};
+
+/// Descriptors that a client has brought, which count as its user's until they are closed. Dropping them never waits.
+#[derive(Debug)]
+pub(crate) struct Foreign {
+    descriptors: Vec<OwnedFd>,
+    charge: Charge,
+}
 
 impl Foreign {
     /// Takes descriptors as soon as they have come.
-    pub(crate) fn new(descriptors: Vec<OwnedFd>) -> Self {
-        Self(descriptors)
+    pub(crate) fn new(descriptors: Vec<OwnedFd>, account: &Account) -> Self {
+        let charge = account.charge(descriptors.len());
+        Self { descriptors, charge }
     }
 
     /// Returns how many there are.
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.descriptors.len()
     }
 
-    /// Returns them. Whoever takes them owes that whatever they end up in is given to [`later`].
-    pub(crate) fn take(mut self) -> Vec<OwnedFd> {
-        std::mem::take(&mut self.0)
+    /// Returns them. Whoever takes them owes that whatever they end up in is given to [`later`] with their charge.
+    pub(crate) fn take(mut self) -> (Vec<OwnedFd>, Charge) {
+        (std::mem::take(&mut self.descriptors), self.charge.take())
     }
 
-    /// Returns duplicates.
-    pub(crate) fn duplicate(&self) -> std::io::Result<Self> {
-        self.0.iter().map(OwnedFd::try_clone).collect::<Result<_, _>>().map(Self)
+    /// Returns duplicates, which count, too.
+    pub(crate) fn duplicate(&self) -> io::Result<Self> {
+        let descriptors = self.descriptors.iter().map(OwnedFd::try_clone).collect::<Result<_, _>>()?;
+        Ok(Self::new(descriptors, self.charge.account()))
     }
 }
 
 impl Drop for Foreign {
     fn drop(&mut self) {
-        if !self.0.is_empty() {
-            later(std::mem::take(&mut self.0));
+        if !self.descriptors.is_empty() {
+            later(std::mem::take(&mut self.descriptors), Some(self.charge.take()));
         }
     }
 }
 
-/// Drops something that holds descriptors of a client, soon and elsewhere.
-pub(crate) fn later(garbage: impl Send + 'static) {
-    DISPOSAL.take_in(Box::new(garbage));
+/// Drops something that holds descriptors of a client, soon and elsewhere, and then their charge. Without a charge they
+/// are the daemon's own.
+pub(crate) fn later(garbage: impl Send + 'static, charge: Option<Charge>) {
+    let owner = charge.as_ref().map(Charge::owner);
+    // A tuple is dropped from its first to its last.
+    DISPOSAL.take_in(owner, Box::new((garbage, charge)));
 }
 
 type Garbage = Box<dyn Send>;
 
-/// One for the process, as its table of descriptors is. Its first thread starts with the first garbage.
-static DISPOSAL: Disposal = Disposal { yard: Mutex::new(Yard::new()), arrival: Condvar::new() };
+/// Whose garbage it is: a user's, or the daemon's own.
+type Owner = Option<Uid>;
 
+/// One for the process, as its table of descriptors is. Its first thread starts with the first garbage.
+static DISPOSAL: LazyLock<Disposal> = LazyLock::new(Disposal::default);
+
+#[derive(Default)]
 struct Disposal {
     yard: Mutex<Yard>,
     arrival: Condvar,
 }
 
 /// What waits to be dropped, and who is there to do it.
+#[derive(Default)]
 struct Yard {
-    waiting: VecDeque<Garbage>,
+    /// What is to be dropped by the next workers that have time, whosesoever it is.
+    next: VecDeque<(Owner, Garbage)>,
+    /// The owners of what is in there or being dropped.
+    lots: HashMap<Owner, Lot>,
     workers: usize,
+    /// How many of them have nothing to do, those that have just been hired included.
     idle: usize,
 }
 
-impl Yard {
-    const fn new() -> Self {
-        Self { waiting: VecDeque::new(), workers: 0, idle: 0 }
-    }
+/// What one owner has.
+#[derive(Default)]
+struct Lot {
+    /// How many pieces are being dropped, or will be by the next workers: [`WORKERS_PER_OWNER`] at the most.
+    admitted: usize,
+    /// What waits until one of those is dropped.
+    waiting: VecDeque<Garbage>,
 }
 
 impl Disposal {
-    fn take_in(&'static self, garbage: Garbage) {
+    fn take_in(&'static self, owner: Owner, garbage: Garbage) {
         let mut yard = self.yard();
-        yard.waiting.push_back(garbage);
-        if yard.waiting.len() <= yard.idle {
+        yard.take_in(owner, garbage);
+        if yard.next.len() <= yard.idle {
             self.arrival.notify_one();
         } else if yard.workers < MOST_WORKERS {
             // The others may have to wait for as long as somebody likes. If the system has no thread left, one of them
-            // comes back for this, or the next arrival has more luck.
+            // comes back for this, or the next arrival has more luck: what was taken in is in the yard.
             let work = || self.work();
             let hired = thread::Builder::new().name("disposal".into()).stack_size(STACK).spawn(work);
-            yard.workers += usize::from(hired.is_ok());
+            let count = usize::from(hired.is_ok());
+            yard.workers += count;
+            yard.idle += count;
         }
     }
 
     /// Drops what there is, for as long as there is enough to do.
     fn work(&self) {
-        while let Some(garbage) = self.next() {
+        self.yard().idle -= 1;
+        while let Some((owner, garbage)) = self.next() {
             drop(garbage);
+            self.yard().dropped(owner);
         }
     }
 
     /// Waits for something to be dropped. All workers but the last one are dismissed if that takes long.
-    fn next(&self) -> Option<Garbage> {
+    fn next(&self) -> Option<(Owner, Garbage)> {
         let mut yard = self.yard();
         loop {
-            if let Some(garbage) = yard.waiting.pop_front() {
-                return Some(garbage);
+            if let Some(next) = yard.next.pop_front() {
+                return Some(next);
             }
             let patience = if yard.workers > 1 { SURPLUS } else { Duration::MAX };
             yard.idle += 1;
@@ -108,7 +136,7 @@ impl Disposal {
                 self.arrival.wait_timeout(yard, patience).unwrap_or_else(PoisonError::into_inner);
             yard = awake;
             yard.idle -= 1;
-            if wait.timed_out() && yard.waiting.is_empty() && yard.workers > 1 {
+            if wait.timed_out() && yard.next.is_empty() && yard.workers > 1 {
                 yard.workers -= 1;
                 return None;
             }
@@ -120,8 +148,38 @@ impl Disposal {
     }
 }
 
-/// How many workers there are at the most. Each may have to wait for a descriptor that somebody made for that.
-const MOST_WORKERS: usize = 64;
+impl Yard {
+    fn take_in(&mut self, owner: Owner, garbage: Garbage) {
+        let lot = self.lots.entry(owner).or_default();
+        if lot.admitted < WORKERS_PER_OWNER {
+            lot.admitted += 1;
+            self.next.push_back((owner, garbage));
+        } else {
+            lot.waiting.push_back(garbage);
+        }
+    }
+
+    /// Takes note that a piece of this owner's is dropped. The next one has its place, but behind everybody else.
+    fn dropped(&mut self, owner: Owner) {
+        let Some(lot) = self.lots.get_mut(&owner) else { return };
+        if let Some(garbage) = lot.waiting.pop_front() {
+            self.next.push_back((owner, garbage));
+        } else {
+            lot.admitted -= 1;
+            if lot.admitted == 0 {
+                self.lots.remove(&owner);
+            }
+        }
+    }
+}
+
+/// How many workers there are at the most. Each may have to wait for a descriptor that somebody made for that. One that
+/// does costs a few pages; it takes 64 users in league to occupy all.
+const MOST_WORKERS: usize = 256;
+
+/// How many workers one owner may occupy. What can be closed is closed in no time, so even one would do; some more are
+/// for the user of whom one program is broken and the others are not.
+const WORKERS_PER_OWNER: usize = 4;
 
 /// How long more than one worker stays for nothing.
 const SURPLUS: Duration = Duration::from_secs(1);
@@ -134,28 +192,135 @@ mod tests {
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     use super::*;
+    use crate::custody::Ledger;
 
-    /// Something that takes its time to be dropped.
-    struct Slow(Sender<()>, Receiver<()>);
+    const ANNA: Owner = Some(Uid(1));
+    const BERT: Owner = Some(Uid(2));
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// Something that says that it is being dropped, and then takes its time.
+    struct Slow {
+        begun: Sender<&'static str>,
+        name: &'static str,
+        release: Receiver<()>,
+    }
 
     impl Drop for Slow {
         fn drop(&mut self) {
-            let _ = self.1.recv();
-            let _ = self.0.send(());
+            self.begun.send(self.name).unwrap();
+            let _ = self.release.recv();
+        }
+    }
+
+    /// Nothing is released before this is dropped.
+    fn slow(begun: &Sender<&'static str>, name: &'static str) -> (Sender<()>, Garbage) {
+        let (release, is_released) = channel();
+        (release, Box::new(Slow { begun: begun.clone(), name, release: is_released }))
+    }
+
+    fn quick(begun: &Sender<&'static str>, name: &'static str) -> Garbage {
+        slow(begun, name).1
+    }
+
+    fn disposal() -> &'static Disposal {
+        Box::leak(Box::default())
+    }
+
+    #[test]
+    fn one_owner_occupies_a_few_workers_and_everybody_else_is_served() {
+        let disposal = disposal();
+        let (begun, beginnings) = channel();
+        let mut releases = Vec::new();
+        for _ in 0..10 * MOST_WORKERS {
+            let (release, garbage) = slow(&begun, "slow");
+            releases.push(release);
+            disposal.take_in(ANNA, garbage);
+        }
+        for _ in 0..WORKERS_PER_OWNER {
+            assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("slow"));
+        }
+        for owner in [BERT, None, BERT, None] {
+            disposal.take_in(owner, quick(&begun, "quick"));
+            assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("quick"));
+        }
+        let workers = disposal.yard().workers;
+        assert!(workers <= WORKERS_PER_OWNER + 4, "{workers} workers");
+        drop(releases);
+        for _ in WORKERS_PER_OWNER..10 * MOST_WORKERS {
+            assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("slow"));
         }
     }
 
     #[test]
-    fn what_cannot_be_dropped_keeps_nothing_else_from_being_dropped() {
-        let (dropped, drops) = channel();
-        let (release, is_released) = channel();
-        later(Slow(dropped.clone(), is_released));
-        // Already released, for its sender is gone.
-        later(Slow(dropped, channel().1));
-        let patience = Duration::from_secs(60);
-        drops.recv_timeout(patience).expect("the quick one is dropped");
-        assert!(drops.try_recv().is_err(), "the slow one was not released");
-        release.send(()).unwrap();
-        drops.recv_timeout(patience).expect("the slow one is dropped");
+    fn there_are_no_more_workers_than_the_most() {
+        let disposal = disposal();
+        let (begun, beginnings) = channel();
+        let mut releases = Vec::new();
+        for uid in 0..300 {
+            let (release, garbage) = slow(&begun, "slow");
+            releases.push(release);
+            disposal.take_in(Some(Uid(uid)), garbage);
+        }
+        for _ in 0..MOST_WORKERS {
+            assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("slow"));
+        }
+        assert_eq!(disposal.yard().workers, MOST_WORKERS);
+        assert_eq!(disposal.yard().next.len(), 300 - MOST_WORKERS);
+        drop(releases);
+        for _ in MOST_WORKERS..300 {
+            assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("slow"));
+        }
+    }
+
+    #[test]
+    fn owners_take_turns() {
+        let mut yard = Yard::default();
+        for _ in 0..WORKERS_PER_OWNER + 2 {
+            yard.take_in(ANNA, Box::new(()));
+        }
+        yard.take_in(BERT, Box::new(()));
+        let mut order = Vec::new();
+        while let Some((owner, _)) = yard.next.pop_front() {
+            order.push(owner);
+            yard.dropped(owner);
+        }
+        assert_eq!(order, [ANNA, ANNA, ANNA, ANNA, BERT, ANNA, ANNA]);
+        assert!(yard.lots.is_empty());
+    }
+
+    #[test]
+    fn workers_with_nothing_to_do_are_dismissed_but_for_one() {
+        let disposal = disposal();
+        let (begun, beginnings) = channel();
+        let mut releases = Vec::new();
+        for _ in 0..WORKERS_PER_OWNER {
+            let (release, garbage) = slow(&begun, "slow");
+            releases.push(release);
+            disposal.take_in(ANNA, garbage);
+            assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("slow"));
+        }
+        drop(releases);
+        while disposal.yard().workers > 1 {
+            thread::yield_now();
+        }
+        disposal.take_in(ANNA, quick(&begun, "quick"));
+        assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("quick"));
+    }
+
+    #[test]
+    fn descriptors_count_until_they_are_closed() {
+        let ledger = Ledger::new(100);
+        let (reader, writer) = io::pipe().unwrap();
+        let foreign = Foreign::new(vec![writer.into()], &ledger.account(Uid(1)));
+        let duplicate = foreign.duplicate().unwrap();
+        assert_eq!((ledger.of(Uid(1)), duplicate.len()), (2, 1));
+        let (descriptors, charge) = foreign.take();
+        assert_eq!(ledger.of(Uid(1)), 2);
+        later(descriptors, Some(charge));
+        drop(duplicate);
+        assert_eq!(io::read_to_string(reader).unwrap(), "");
+        while ledger.of(Uid(1)) > 0 {
+            thread::yield_now();
+        }
     }
 }

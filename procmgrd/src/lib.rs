@@ -6,11 +6,13 @@
 mod background;
 mod config_source;
 mod connection;
+mod custody;
 mod descriptors;
 mod disposal;
 pub mod error;
 mod event_loop;
 mod fork;
+mod idle;
 pub mod journal;
 mod listener;
 mod news;

@@ -6,10 +6,14 @@ use std::collections::HashMap;
 
 use procmgr_config::Uid;
 
+use crate::custody::{Account, Ledger};
 use crate::supervisor::event::Caller;
 
 /// How many connections one user may have, whatever the limit on descriptors allows.
 const MOST_CONNECTIONS_PER_USER: usize = 1024;
+
+/// The standard input, output and error of a script.
+const DESCRIPTORS_PER_CONNECTION: usize = 3;
 
 /// How many bytes may be kept for all connections of one user: four of the longest requests.
 const BUFFERED_PER_USER: usize = 16 << 20;
@@ -32,6 +36,12 @@ pub(crate) struct Quotas {
     connections_per_user: usize,
     /// How many connections there may be before users other than root get no more.
     connections: usize,
+    /// The descriptors that clients have brought.
+    ledger: Ledger,
+    /// How many of them one user may have in our table.
+    descriptors_per_user: usize,
+    /// How many of them all users other than root may have.
+    descriptors: usize,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +59,10 @@ pub(crate) enum Exceeded {
     Connections,
     /// All users together have too many connections.
     AllConnections,
+    /// Too many descriptors that the user has sent are open.
+    Descriptors,
+    /// Too many descriptors that users have sent are open.
+    AllDescriptors,
     /// The connections of the user keep too many bytes.
     Buffered,
     /// The user has too many requests under way.
@@ -63,6 +77,8 @@ impl Exceeded {
         match self {
             Self::Connections => "you have too many connections",
             Self::AllConnections => "there are too many connections",
+            Self::Descriptors => "too many descriptors that you have sent are not closed yet",
+            Self::AllDescriptors => "too many descriptors that users have sent are not closed yet",
             Self::Buffered => "your connections keep too much memory",
             Self::UnderWay => "too many of your requests are under way",
             Self::Subscriptions => "you have too many subscriptions",
@@ -73,19 +89,27 @@ impl Exceeded {
 impl Quotas {
     /// Divides the descriptors that the daemon may have.
     ///
-    /// A connection holds one descriptor, and three more while a request arrives. Half of all descriptors is for the
-    /// connections of users other than root, so that root and the daemon itself always have some.
+    /// A connection holds one descriptor, and has a claim to those of one request that arrives, or waits, or whose
+    /// descriptors are being closed. So half of all descriptors is for users other than root, and root and the daemon
+    /// itself always have some.
     pub(crate) fn new(descriptors: usize) -> Self {
+        let connections_per_user = (descriptors / 16).clamp(8, MOST_CONNECTIONS_PER_USER);
+        let connections = descriptors / 8;
+        let descriptors_per_user = connections_per_user * DESCRIPTORS_PER_CONNECTION;
         Self {
             users: HashMap::new(),
             under_way: HashMap::new(),
-            connections_per_user: (descriptors / 16).clamp(8, MOST_CONNECTIONS_PER_USER),
-            connections: descriptors / 8,
+            connections_per_user,
+            connections,
+            ledger: Ledger::new(descriptors_per_user),
+            descriptors_per_user,
+            descriptors: connections * DESCRIPTORS_PER_CONNECTION,
         }
     }
 
     /// Counts a new connection of a user, beside `others` of all users.
     pub(crate) fn connect(&mut self, uid: Uid, others: usize) -> Result<(), Exceeded> {
+        self.check_descriptors(uid)?;
         if self.usage(uid).connections >= self.connections_per_user {
             return Err(Exceeded::Connections);
         }
@@ -149,6 +173,30 @@ impl Quotas {
         self.change(uid, |usage| usage.subscriptions -= 1);
     }
 
+    /// Returns what the descriptors that a user sends are charged to.
+    pub(crate) fn account(&self, uid: Uid) -> Account {
+        self.ledger.account(uid)
+    }
+
+    /// Returns how many connections a user has.
+    pub(crate) fn connections(&self, uid: Uid) -> usize {
+        self.usage(uid).connections
+    }
+
+    /// Returns whether more may be received from a user.
+    ///
+    /// How many descriptors come is known when they are here, and it may be 253 at once. A user can exceed this by what
+    /// one read brings, not more, if this is asked before each read and after it.
+    pub(crate) fn check_descriptors(&self, uid: Uid) -> Result<(), Exceeded> {
+        if self.ledger.of(uid) > self.descriptors_per_user {
+            Err(Exceeded::Descriptors)
+        } else if uid != Uid::ROOT && self.ledger.of_others() > self.descriptors {
+            Err(Exceeded::AllDescriptors)
+        } else {
+            Ok(())
+        }
+    }
+
     fn usage(&self, uid: Uid) -> &Usage {
         self.users.get(&uid).unwrap_or(&Usage { connections: 0, buffered: 0, under_way: 0, subscriptions: 0 })
     }
@@ -190,6 +238,37 @@ mod tests {
         assert_eq!(quotas.connect(Uid::ROOT, 32), Ok(()));
         quotas.disconnect(ANNA, 0);
         assert_eq!(quotas.connect(ANNA, 16), Ok(()));
+    }
+
+    #[test]
+    fn whose_descriptors_are_too_many_has_no_more_connections_until_they_are_closed() {
+        let mut quotas = Quotas::new(256);
+        quotas.connect(ANNA, 0).unwrap();
+        let most = quotas.account(ANNA).charge(48);
+        assert_eq!(quotas.check_descriptors(ANNA), Ok(()));
+        let more = quotas.account(ANNA).charge(253);
+        assert_eq!(quotas.check_descriptors(ANNA), Err(Exceeded::Descriptors));
+        assert_eq!(quotas.connect(ANNA, 1), Err(Exceeded::Descriptors));
+        assert_eq!(quotas.connect(BERT, 1), Ok(()));
+        drop(more);
+        assert_eq!(quotas.connect(ANNA, 2), Ok(()));
+        drop(most);
+    }
+
+    #[test]
+    fn descriptors_of_all_leave_some_for_root_who_has_a_bound_too() {
+        let quotas = Quotas::new(256);
+        let annas = quotas.account(ANNA).charge(300);
+        let berts = quotas.account(BERT).charge(48);
+        assert_eq!(quotas.check_descriptors(BERT), Ok(()));
+        let carls = quotas.account(Uid(3)).charge(1);
+        assert_eq!(quotas.check_descriptors(BERT), Err(Exceeded::AllDescriptors));
+        assert_eq!(quotas.check_descriptors(Uid::ROOT), Ok(()));
+        let roots = quotas.account(Uid::ROOT).charge(49);
+        assert_eq!(quotas.check_descriptors(Uid::ROOT), Err(Exceeded::Descriptors));
+        drop((annas, carls, roots));
+        assert_eq!(quotas.check_descriptors(BERT), Ok(()));
+        drop(berts);
     }
 
     #[test]

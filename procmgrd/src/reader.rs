@@ -9,6 +9,7 @@ use procmgr_proto::frame::{CONNECTION_ID, HEADER_LENGTH, Header, HeaderError, Ki
 use procmgr_proto::message::{Code, Refusal};
 use procmgr_proto::stdio::{Received, receive};
 
+use crate::custody::Account;
 use crate::disposal::Foreign;
 
 /// How many bytes of a body are asked for at a time. The memory for a body grows by what has arrived, not by what the
@@ -45,8 +46,10 @@ pub(crate) enum End {
 }
 
 /// The state between two reads.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct FrameReader {
+    /// Whose descriptors they are.
+    account: Account,
     header: Vec<u8>,
     body: Option<PartialBody>,
     descriptors: Foreign,
@@ -65,6 +68,12 @@ struct PartialBody {
 }
 
 impl FrameReader {
+    /// Begins with a new frame.
+    pub(crate) fn new(account: Account) -> Self {
+        let descriptors = Foreign::new(Vec::new(), &account);
+        Self { account, header: Vec::new(), body: None, descriptors, arrived: 0, has_lost_descriptors: false }
+    }
+
     /// Reads until a frame is complete or the socket has nothing more for now.
     ///
     /// # Errors
@@ -135,21 +144,24 @@ impl FrameReader {
         if bytes == 0 {
             return Err(if self.is_amidst() { broken("the frame is cut short") } else { End::Closed });
         }
-        let descriptors = Foreign::new(descriptors);
+        let descriptors = Foreign::new(descriptors, &self.account);
         if descriptors.len() > 0 || truncated {
             if self.is_amidst() {
                 return Err(broken("descriptors came in the middle of a frame"));
             }
             self.arrived = descriptors.len();
             self.has_lost_descriptors = truncated;
-            self.descriptors = if descriptors.len() <= MAX_WANTED { descriptors } else { Foreign::default() };
+            if descriptors.len() <= MAX_WANTED {
+                self.descriptors = descriptors;
+            }
         }
         Ok(Some(bytes))
     }
 
     fn finish(&mut self, body: PartialBody) -> Frame {
         let PartialBody { header, bytes, missing: _ } = body;
-        let Self { descriptors, arrived, has_lost_descriptors, .. } = std::mem::take(self);
+        let next = Self::new(self.account.clone());
+        let Self { descriptors, arrived, has_lost_descriptors, .. } = std::mem::replace(self, next);
         let refuse = |code, text: String| Content::Refused(Refusal::new(code, text));
         let announced = usize::from(header.descriptors);
         let content = if header.version != VERSION {

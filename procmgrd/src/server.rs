@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::mem;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,9 @@ use procmgr_config::{Gid, Uid};
 use procmgr_proto::event::Event;
 use procmgr_proto::message::{Code, Refusal, Response};
 
-use crate::connection::{Arrival, Connection, Demand, turn_away};
+use crate::connection::{Arrival, Connection, Demand, close, prepare, turn_away};
+use crate::disposal;
+use crate::idle::Idle;
 use crate::journal;
 use crate::listener::{Listener, drain};
 use crate::poll::{Interest, Poller, Ready, Source};
@@ -51,6 +53,7 @@ pub(crate) struct Server {
     next_number: u64,
     /// When connections are to be cut off.
     deadlines: BTreeSet<(Instant, u64)>,
+    idle: Idle,
     quotas: Quotas,
     /// The connections that are told of events.
     subscribers: BTreeSet<u64>,
@@ -70,6 +73,7 @@ struct Row {
 struct Footprint {
     interest: Interest,
     deadline: Option<Instant>,
+    idle_since: Option<Instant>,
     buffered: usize,
     is_subscribed: bool,
 }
@@ -79,10 +83,19 @@ impl Footprint {
         Self {
             interest: connection.interest(),
             deadline: connection.deadline().map(|(deadline, _)| deadline),
+            idle_since: connection.idle_since(),
             buffered: connection.buffered(),
             is_subscribed: connection.is_subscribed(),
         }
     }
+}
+
+/// What is still open when the server has ended. Clients may have sent descriptors that nobody has received, and to close
+/// those may take as long as they like, except while a process ends.
+#[derive(Debug)]
+pub(crate) struct Remains {
+    _socket: Option<UnixListener>,
+    _rows: HashMap<u64, Row>,
 }
 
 impl Server {
@@ -98,6 +111,7 @@ impl Server {
             rows: HashMap::new(),
             next_number: 0,
             deadlines: BTreeSet::new(),
+            idle: Idle::default(),
             quotas: Quotas::new(descriptors),
             subscribers: BTreeSet::new(),
             has_news: false,
@@ -138,7 +152,7 @@ impl Server {
         if ready.hung_up {
             connection.hang_up();
         }
-        let arrival = if ready.readable || ready.hung_up { connection.read(now) } else { None };
+        let arrival = if ready.readable || ready.hung_up { self.read(number, now) } else { None };
         let incoming = arrival.and_then(|arrival| self.let_in(number, arrival, now));
         self.settle(number, poller, now);
         incoming
@@ -218,8 +232,9 @@ impl Server {
                 for stream in drain(&former) {
                     self.admit(stream, poller, now);
                 }
-                // Closing it takes it out of the poller, and the new one is not in there yet.
-                drop(former);
+                let _ = poller.remove(&former);
+                // Who has connected since is closed with it, and what was sent over that.
+                disposal::later(former, None);
                 self.paused_until = Some(now);
             }
             Err(error) => journal::socket_lost(&error),
@@ -230,42 +245,60 @@ impl Server {
     /// Stops serving: removes the socket file, frees its place for the next daemon, ends the subscriptions, and then
     /// gives the last answer.
     ///
-    /// Returns the connection that it went to. Its client waits until it is closed, which the end of the process does.
-    pub(crate) fn end(self, last: Option<Caller>, now: Instant) -> Option<Connection> {
+    /// Returns what the end of the process has to close: clients wait for that, and only then it waits for nobody.
+    pub(crate) fn end(self, last: Option<Caller>, now: Instant) -> Remains {
         let Self { listener, mut rows, .. } = self;
+        let socket = listener.socket().try_clone().ok();
         drop(listener);
         for Row { connection, .. } in rows.values_mut() {
             connection.end_subscription(Refusal::new(Code::Shutdown, "the daemon ends"), now);
         }
-        let caller = last?;
-        let Row { mut connection, .. } = rows.remove(&caller.connection)?;
-        connection.answer(caller.request, &Response::Done, now);
-        Some(connection)
+        if let Some(caller) = last
+            && let Some(Row { connection, .. }) = rows.get_mut(&caller.connection)
+        {
+            connection.answer(caller.request, &Response::Done, now);
+        }
+        Remains { _socket: socket, _rows: rows }
     }
 
     fn admit(&mut self, stream: UnixStream, poller: &Poller, now: Instant) {
-        let Ok(peer) = peer_of(&stream) else { return };
+        let (Ok(peer), Ok(())) = (peer_of(&stream), prepare(&stream)) else {
+            return disposal::later(stream, None);
+        };
+        let account = self.quotas.account(peer.uid);
         let mut admission = self.quotas.connect(peer.uid, self.rows.len());
-        if admission == Err(Exceeded::AllConnections) && self.make_room(poller, now) {
+        if admission == Err(Exceeded::AllConnections) && self.make_room(peer.uid, poller, now) {
             admission = self.quotas.connect(peer.uid, self.rows.len());
         }
         if let Err(exceeded) = admission {
             journal::turned_away(peer, exceeded.reason());
-            // Whoever does not fetch it finds the connection closed.
-            let _ = turn_away(&stream, exceeded.reason());
-            return;
+            return turn_away(stream, &account, exceeded.reason());
         }
         let number = self.next_number;
-        let is_ready = stream.set_nonblocking(true).is_ok()
-            && poller.add(&stream, Source::Connection(number), Interest::READABLE).is_ok();
-        if is_ready {
-            let connection = Connection::new(stream, peer, now);
-            let recorded = Footprint::of(&connection);
-            self.next_number += 1;
-            self.rows.insert(number, Row { connection, recorded });
-        } else {
+        if poller.add(&stream, Source::Connection(number), Interest::READABLE).is_err() {
             self.quotas.disconnect(peer.uid, 0);
+            return close(stream, &account);
         }
+        let connection = Connection::new(stream, peer, account, now);
+        let recorded = Footprint::of(&connection);
+        self.idle.change(peer.uid, number, None, recorded.idle_since);
+        self.next_number += 1;
+        self.rows.insert(number, Row { connection, recorded });
+    }
+
+    /// Reads from a connection, unless its user has, or has with this, too many descriptors here.
+    fn read(&mut self, number: u64, now: Instant) -> Option<Arrival> {
+        let connection = &mut self.rows.get_mut(&number)?.connection;
+        let uid = connection.peer().uid;
+        let result = self.quotas.check_descriptors(uid).and_then(|()| {
+            let arrival = connection.read(now);
+            self.quotas.check_descriptors(uid).map(|()| arrival)
+        });
+        result.unwrap_or_else(|exceeded| {
+            journal::cut_off(connection.peer(), exceeded.reason());
+            connection.cut_off(exceeded.reason(), now);
+            None
+        })
     }
 
     /// Counts a request. Who has too many under way is refused.
@@ -291,15 +324,10 @@ impl Server {
         Some(Incoming { caller, demand })
     }
 
-    /// Cuts off the client, other than root, that has been idle for the longest time, if there is one.
-    ///
-    /// Returns whether there was.
-    ///
-    /// Looks at each connection, but only when there are as many as there may be.
-    fn make_room(&mut self, poller: &Poller, now: Instant) -> bool {
-        let others = self.rows.iter().filter(|(_, row)| row.connection.peer().uid != Uid::ROOT);
-        let idle = others.filter_map(|(number, row)| Some((row.connection.idle_since()?, *number)));
-        let Some((_, number)) = idle.min() else { return false };
+    /// Cuts off an idle client for the sake of a newcomer, if that is fair. Returns whether it was.
+    fn make_room(&mut self, newcomer: Uid, poller: &Poller, now: Instant) -> bool {
+        let count = |uid| self.quotas.connections(uid);
+        let Some(number) = self.idle.making_room(newcomer, count) else { return false };
         self.cut_off(number, "there are too many connections, and yours is idle", poller, now);
         true
     }
@@ -323,6 +351,7 @@ impl Server {
             let _ = self.quotas.buffer(uid, recorded.buffered, connection.buffered());
         }
         let before = mem::replace(recorded, Footprint::of(connection));
+        self.idle.change(uid, number, before.idle_since, recorded.idle_since);
         before.deadline.map(|deadline| self.deadlines.remove(&(deadline, number)));
         recorded.deadline.map(|deadline| self.deadlines.insert((deadline, number)));
         match (before.is_subscribed, recorded.is_subscribed) {
@@ -347,12 +376,14 @@ impl Server {
     fn close(&mut self, number: u64, poller: &Poller) {
         let Some(Row { connection, recorded }) = self.rows.remove(&number) else { return };
         recorded.deadline.map(|deadline| self.deadlines.remove(&(deadline, number)));
-        self.quotas.disconnect(connection.peer().uid, recorded.buffered);
+        let uid = connection.peer().uid;
+        self.idle.change(uid, number, recorded.idle_since, None);
+        self.quotas.disconnect(uid, recorded.buffered);
         if self.subscribers.remove(&number) {
-            self.quotas.unsubscribe(connection.peer().uid);
+            self.quotas.unsubscribe(uid);
         }
         let _ = poller.remove(&connection);
-        drop(connection);
+        connection.close(&self.quotas.account(uid));
         self.resume(poller);
     }
 

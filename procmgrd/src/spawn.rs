@@ -16,6 +16,7 @@ use std::rc::Rc;
 use nix::unistd::{AccessFlags, access, getegid, geteuid};
 use procmgr_config::Identity;
 
+use crate::custody::Charge;
 use crate::descriptors::DescriptorLimit;
 use crate::disposal::{self, Foreign};
 use crate::fork::{Prepared, Step};
@@ -67,17 +68,17 @@ impl Spawner {
     pub(crate) fn spawn(&self, mut spawn: Spawn<Rc<Foreign>>) -> Result<Pid, SpawnError> {
         // All descriptors are opened before the limit on them is lowered.
         let terminal = match spawn.stdio.take() {
-            Some(terminal) => own(terminal),
-            None => self.terminal_of_nobody(),
+            Some(terminal) => own(terminal).map(|(terminal, charge)| (terminal, Some(charge))),
+            None => self.terminal_of_nobody().map(|terminal| (terminal, None)),
         };
-        let terminal = terminal.map_err(SpawnError::Stdio)?;
+        let (terminal, charge) = terminal.map_err(SpawnError::Stdio)?;
         let command = self.command(&spawn);
         let folder = spawn.job.definition.cwd.as_deref();
         let identity = &spawn.rule().identity;
         if is_own(identity) {
-            self.spawn_as_daemon(command, folder, terminal)
+            self.spawn_as_daemon(command, folder, terminal, charge)
         } else {
-            self.spawn_as(identity, &command, folder, terminal)
+            self.spawn_as(identity, &command, folder, terminal, charge)
         }
     }
 
@@ -111,6 +112,7 @@ impl Spawner {
         mut command: Command,
         folder: Option<&Path>,
         terminal: [OwnedFd; 3],
+        charge: Option<Charge>,
     ) -> Result<Pid, SpawnError> {
         let [stdin, stdout, stderr] = terminal;
         command.stdin(stdin).stdout(stdout).stderr(stderr).process_group(0);
@@ -119,7 +121,7 @@ impl Spawner {
         }
         let child = self.descriptor_limit.lowered(|| command.spawn());
         // It holds the client's descriptors still.
-        disposal::later(command);
+        disposal::later(command, charge);
         match child {
             // No process has a greater pid than the kernel's limit of 4 million.
             Ok(child) => Ok(Pid(child.id().cast_signed())),
@@ -134,10 +136,11 @@ impl Spawner {
         command: &Command,
         folder: Option<&Path>,
         terminal: [OwnedFd; 3],
+        charge: Option<Charge>,
     ) -> Result<Pid, SpawnError> {
         let prepared = Prepared::new(command, identity, folder, self.descriptor_limit, &terminal);
         let result = prepared.map_err(|error| (Step::Exec, error)).and_then(|prepared| prepared.run());
-        disposal::later(terminal);
+        disposal::later(terminal, charge);
         result.map_err(|(step, error)| match step {
             Step::Stdio => SpawnError::Stdio(error),
             Step::Identity => SpawnError::Identity(error),
@@ -157,12 +160,16 @@ impl Spawner {
 }
 
 /// Takes the descriptors out, or duplicates them while another script of the same request needs them, too.
-fn own(terminal: Rc<Foreign>) -> io::Result<[OwnedFd; 3]> {
+fn own(terminal: Rc<Foreign>) -> io::Result<([OwnedFd; 3], Charge)> {
     let terminal = Rc::try_unwrap(terminal).or_else(|shared| shared.duplicate())?;
-    <[OwnedFd; 3]>::try_from(terminal.take()).map_err(|others| {
-        disposal::later(others);
-        io::ErrorKind::InvalidInput.into()
-    })
+    let (descriptors, charge) = terminal.take();
+    match <[OwnedFd; 3]>::try_from(descriptors) {
+        Ok(terminal) => Ok((terminal, charge)),
+        Err(others) => {
+            disposal::later(others, Some(charge));
+            Err(io::ErrorKind::InvalidInput.into())
+        }
+    }
 }
 
 /// Returns whether the daemon is that already. A daemon without privileges may name its own user in its

@@ -5,12 +5,14 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
+use procmgr_config::Uid;
 use procmgr_proto::codec::encode_request;
 use procmgr_proto::frame::Header;
 use procmgr_proto::message::{Invocation, Request};
 use procmgr_proto::stdio::send;
 
 use super::*;
+use crate::custody::Ledger;
 
 /// What a reader makes of what its peer sends.
 struct Pair {
@@ -23,7 +25,7 @@ impl Pair {
     fn new() -> Self {
         let (peer, stream) = UnixStream::pair().unwrap();
         stream.set_nonblocking(true).unwrap();
-        Self { peer, stream, reader: FrameReader::default() }
+        Self { peer, stream, reader: FrameReader::new(Ledger::new(100).account(Uid(1))) }
     }
 
     fn send(&mut self, bytes: &[u8]) {
@@ -125,6 +127,31 @@ fn descriptors_in_the_middle_of_a_frame_end_the_connection() {
     assert_eq!(pair.read(), "nothing");
     pair.send_with(&ping(7)[18..], 1);
     assert_eq!(pair.read(), "7: broken, BADMSG descriptors came in the middle of a frame");
+}
+
+#[test]
+fn descriptors_within_a_header_that_is_read_at_once_count_as_those_of_its_first_byte() {
+    // The kernel does not tell which byte has brought them: a read goes on into a message with descriptors, and ends
+    // behind it. They are of one client and of one frame in any case.
+    let mut pair = Pair::new();
+    pair.send(&ping(1));
+    pair.send(&invoke(7)[..1]);
+    pair.send_with(&invoke(7)[1..], 3);
+    assert_eq!([pair.read(), pair.read()], ["1: 4 bytes, 0 descriptors", "7: 30 bytes, 3 descriptors"]);
+}
+
+#[test]
+fn descriptors_that_come_in_two_parts_end_the_connection() {
+    for cut in 1..HEADER_LENGTH {
+        let mut pair = Pair::new();
+        pair.send_with(&invoke(7)[..cut], 1);
+        pair.send_with(&invoke(7)[cut..], 2);
+        assert_eq!(
+            pair.read(),
+            "0: broken, BADMSG descriptors came in the middle of a frame",
+            "cut at {cut}"
+        );
+    }
 }
 
 #[test]

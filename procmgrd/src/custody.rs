@@ -1,0 +1,148 @@
+//! Counts the descriptors of clients that are in our table: by user, from their receipt until they are closed.
+//!
+//! How many are too many is `quota`'s business, closing them `disposal`'s.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use procmgr_config::Uid;
+
+/// The counts. Shared, because descriptors are closed by other threads than that which receives them.
+#[derive(Clone, Debug)]
+pub(crate) struct Ledger(Arc<Mutex<Counts>>);
+
+#[derive(Debug)]
+struct Counts {
+    /// Users who have none are not in here: there are four billion.
+    users: HashMap<Uid, usize>,
+    /// The sum of all but root, to which nobody adds more than `share`.
+    others: usize,
+    share: usize,
+}
+
+impl Ledger {
+    /// Begins with nothing. What one user has beyond `share` is its own affair, and does not count as everybody's.
+    pub(crate) fn new(share: usize) -> Self {
+        Self(Arc::new(Mutex::new(Counts { users: HashMap::new(), others: 0, share })))
+    }
+
+    /// Returns what the descriptors of a user are to be charged to.
+    pub(crate) fn account(&self, uid: Uid) -> Account {
+        Account { ledger: self.clone(), uid }
+    }
+
+    /// Returns how many descriptors of a user there are.
+    pub(crate) fn of(&self, uid: Uid) -> usize {
+        self.counts().users.get(&uid).copied().unwrap_or_default()
+    }
+
+    /// Returns how many there are of all users but root.
+    pub(crate) fn of_others(&self) -> usize {
+        self.counts().others
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counts {
+    fn change(&mut self, uid: Uid, change: impl FnOnce(usize) -> usize) {
+        let before = self.users.remove(&uid).unwrap_or_default();
+        let after = change(before);
+        if after > 0 {
+            self.users.insert(uid, after);
+        }
+        if uid != Uid::ROOT {
+            self.others = self.others - before.min(self.share) + after.min(self.share);
+        }
+    }
+}
+
+/// A user, in the ledger.
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    ledger: Ledger,
+    uid: Uid,
+}
+
+impl Account {
+    /// Counts so many descriptors until the charge is dropped.
+    pub(crate) fn charge(&self, count: usize) -> Charge {
+        if count > 0 {
+            self.ledger.counts().change(self.uid, |before| before + count);
+        }
+        Charge { account: self.clone(), count }
+    }
+}
+
+/// Descriptors that count. To be dropped when they are closed, and not before.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    account: Account,
+    count: usize,
+}
+
+impl Charge {
+    /// Moves it out, and leaves one of nothing behind.
+    pub(crate) fn take(&mut self) -> Self {
+        Self { account: self.account.clone(), count: std::mem::take(&mut self.count) }
+    }
+
+    /// Returns what it is charged to.
+    pub(crate) fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Returns whose descriptors they are.
+    pub(crate) fn owner(&self) -> Uid {
+        self.account.uid
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        if self.count > 0 {
+            self.account.ledger.counts().change(self.account.uid, |before| before - self.count);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANNA: Uid = Uid(1);
+    const BERT: Uid = Uid(2);
+
+    #[test]
+    fn what_is_charged_counts_until_the_charge_is_dropped() {
+        let ledger = Ledger::new(100);
+        let mut three = ledger.account(ANNA).charge(3);
+        let four = ledger.account(ANNA).charge(4);
+        let five = ledger.account(BERT).charge(5);
+        assert_eq!((ledger.of(ANNA), ledger.of(BERT), ledger.of_others()), (7, 5, 12));
+        let moved = three.take();
+        drop(three);
+        assert_eq!(ledger.of(ANNA), 7);
+        drop((moved, four));
+        assert_eq!((ledger.of(ANNA), ledger.of(BERT), ledger.of_others()), (0, 5, 5));
+        drop(five);
+        assert_eq!(ledger.of_others(), 0);
+        assert!(ledger.counts().users.is_empty());
+    }
+
+    #[test]
+    fn of_the_sum_nobody_has_more_than_a_share_and_root_has_none() {
+        let ledger = Ledger::new(100);
+        let much = ledger.account(ANNA).charge(250);
+        let some = ledger.account(BERT).charge(60);
+        let roots = ledger.account(Uid::ROOT).charge(70);
+        assert_eq!((ledger.of(ANNA), ledger.of(Uid::ROOT), ledger.of_others()), (250, 70, 160));
+        drop(much);
+        assert_eq!(ledger.of_others(), 60);
+        drop((some, roots));
+        assert_eq!(ledger.of_others(), 0);
+        assert!(ledger.counts().users.is_empty());
+    }
+}
