@@ -373,12 +373,12 @@ pub(crate) fn turn_away(stream: UnixStream, account: &Account, reason: &str) {
 }
 
 /// Closes a prepared stream. Descriptors that were sent over it and never received are closed with it, so that one with
-/// something unread is closed elsewhere, and counts until then.
+/// something unread is closed elsewhere.
 pub(crate) fn close(stream: UnixStream, account: &Account) {
     // From here on nobody can send anything more.
     let _ = stream.shutdown(Shutdown::Both);
     let unread = recv(&stream, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
     if !matches!(unread, Ok((0, _))) {
-        disposal::later(stream, Some(account.charge(1)));
+        disposal::close(stream, account);
     }
 }

@@ -74,6 +74,11 @@ impl Account {
         }
         Charge { account: self.clone(), count }
     }
+
+    /// Returns whose it is.
+    pub(crate) fn owner(&self) -> Uid {
+        self.uid
+    }
 }
 
 /// Descriptors that count. To be dropped when they are closed, and not before.
@@ -96,7 +101,7 @@ impl Charge {
 
     /// Returns whose descriptors they are.
     pub(crate) fn owner(&self) -> Uid {
-        self.account.uid
+        self.account.owner()
     }
 }
 

@@ -6,12 +6,14 @@
 //! serves. Nothing can tell such a descriptor from others without the risk of waiting for the answer.
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{io, thread};
 
 use procmgr_config::Uid;
+use procmgr_proto::stdio::send_some;
 
 use crate::custody::{Account, Charge};
 
@@ -62,6 +64,11 @@ pub(crate) fn later(garbage: impl Send + 'static, charge: Option<Charge>) {
     DISPOSAL.take_in(owner, Box::new((garbage, charge)));
 }
 
+/// Closes a socket over which a client may have sent descriptors that were not received, soon and elsewhere.
+pub(crate) fn close(socket: UnixStream, account: &Account) {
+    DISPOSAL.take_in_socket(socket, account);
+}
+
 type Garbage = Box<dyn Send>;
 
 /// Whose garbage it is: a user's, or the daemon's own.
@@ -95,12 +102,33 @@ struct Lot {
     admitted: usize,
     /// What waits until one of those is dropped.
     waiting: VecDeque<Garbage>,
+    /// The sockets that do. They come last.
+    parcel: Option<Parcel>,
+}
+
+/// Sockets that wait in the queue of another one, where they take no place in our table: a user can have any number of
+/// them closed, by connecting over and over again.
+struct Parcel {
+    entrance: UnixStream,
+    /// Closing it closes them.
+    _queue: UnixStream,
+    _charge: Charge,
 }
 
 impl Disposal {
     fn take_in(&'static self, owner: Owner, garbage: Garbage) {
         let mut yard = self.yard();
         yard.take_in(owner, garbage);
+        self.call_worker(yard);
+    }
+
+    fn take_in_socket(&'static self, socket: UnixStream, account: &Account) {
+        let mut yard = self.yard();
+        yard.take_in_socket(socket, account);
+        self.call_worker(yard);
+    }
+
+    fn call_worker(&'static self, mut yard: MutexGuard<'_, Yard>) {
         if yard.next.len() <= yard.idle {
             self.arrival.notify_one();
         } else if yard.workers < MOST_WORKERS {
@@ -159,10 +187,21 @@ impl Yard {
         }
     }
 
+    fn take_in_socket(&mut self, socket: UnixStream, account: &Account) {
+        let owner = Some(account.owner());
+        let lot = self.lots.entry(owner).or_default();
+        if lot.admitted == WORKERS_PER_OWNER && lot.pack(&socket, account) {
+            // It lives on in its parcel, so that this does not wait; nobody can take that away meanwhile.
+            drop(socket);
+        } else {
+            self.take_in(owner, Box::new((socket, account.charge(1))));
+        }
+    }
+
     /// Takes note that a piece of this owner's is dropped. The next one has its place, but behind everybody else.
     fn dropped(&mut self, owner: Owner) {
         let Some(lot) = self.lots.get_mut(&owner) else { return };
-        if let Some(garbage) = lot.waiting.pop_front() {
+        if let Some(garbage) = lot.next() {
             self.next.push_back((owner, garbage));
         } else {
             lot.admitted -= 1;
@@ -170,6 +209,35 @@ impl Yard {
                 self.lots.remove(&owner);
             }
         }
+    }
+}
+
+impl Lot {
+    /// Returns whether a duplicate of this socket could be put into a parcel.
+    fn pack(&mut self, socket: &UnixStream, account: &Account) -> bool {
+        if self.parcel.as_ref().is_some_and(|parcel| parcel.add(socket).is_ok()) {
+            return true;
+        }
+        // It is full.
+        self.waiting.extend(self.parcel.take().map(|parcel| Box::new(parcel) as Garbage));
+        self.parcel = Parcel::new(account).and_then(|parcel| parcel.add(socket).map(|()| parcel)).ok();
+        self.parcel.is_some()
+    }
+
+    fn next(&mut self) -> Option<Garbage> {
+        self.waiting.pop_front().or_else(|| Some(Box::new(self.parcel.take()?)))
+    }
+}
+
+impl Parcel {
+    fn new(account: &Account) -> io::Result<Self> {
+        let (entrance, queue) = UnixStream::pair()?;
+        entrance.set_nonblocking(true)?;
+        Ok(Self { entrance, _queue: queue, _charge: account.charge(2) })
+    }
+
+    fn add(&self, socket: &UnixStream) -> io::Result<()> {
+        send_some(self.entrance.as_fd(), &[0], &[socket.as_fd()]).map(drop)
     }
 }
 
@@ -286,6 +354,35 @@ mod tests {
         }
         assert_eq!(order, [ANNA, ANNA, ANNA, ANNA, BERT, ANNA, ANNA]);
         assert!(yard.lots.is_empty());
+    }
+
+    #[test]
+    fn sockets_that_wait_take_hardly_any_place() {
+        const SOCKETS: usize = 1000;
+        let disposal = disposal();
+        let ledger = Ledger::new(100);
+        let account = ledger.account(Uid(1));
+        let (begun, beginnings) = channel();
+        let mut releases = Vec::new();
+        for _ in 0..WORKERS_PER_OWNER {
+            let (release, garbage) = slow(&begun, "slow");
+            releases.push(release);
+            disposal.take_in(ANNA, garbage);
+            assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("slow"));
+        }
+        let (last, socket) = UnixStream::pair().unwrap();
+        // More than fit into one parcel.
+        for _ in 0..SOCKETS {
+            disposal.take_in_socket(UnixStream::pair().unwrap().1, &account);
+        }
+        disposal.take_in_socket(socket, &account);
+        assert!(ledger.of(Uid(1)) < SOCKETS / 10, "{} descriptors", ledger.of(Uid(1)));
+        drop(releases);
+        last.set_read_timeout(Some(PATIENCE)).unwrap();
+        assert_eq!(io::read_to_string(last).unwrap(), "");
+        while ledger.of(Uid(1)) > 0 {
+            thread::yield_now();
+        }
     }
 
     #[test]

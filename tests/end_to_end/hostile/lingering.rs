@@ -207,6 +207,34 @@ fn those_of_a_client_that_is_turned_away_keep_nobody_waiting() {
     wires.iter_mut().for_each(Wire::expect_service);
     assert!(begin.elapsed() < PROMPT, "honest clients have waited for {:?}", begin.elapsed());
     drop((tar, wires));
+    wait_until("there is a place again", || sandbox.client(&["-t"]).code == 0);
+    is_unharmed(&sandbox, before);
+}
+
+#[test]
+fn those_of_any_number_of_clients_that_are_turned_away_take_hardly_any_place() {
+    const COUNT: usize = 100;
+    const PLACES: usize = LIMIT / 16;
+    let sandbox = limited();
+    let before = sandbox.descriptors_of_idle_daemon();
+    let mut tar = Tar::new();
+    let mut wires = Vec::new();
+    stopped(&sandbox, || {
+        for _ in 0..COUNT {
+            let mut wire = Wire::connect(&sandbox);
+            wire.send_with(b"P", &[tar.socket().as_fd()]);
+            wires.push(wire);
+        }
+    });
+    for wire in &mut wires[PLACES..] {
+        wire.expect_refusal(0, &Code::Limit, "too many connections");
+        wire.expect_end();
+    }
+    // Those who have places have them, each with what it has sent.
+    let more = sandbox.daemon_descriptors() - before;
+    assert!(more <= 2 * PLACES + 4, "{more} more descriptors");
+    drop((tar, wires));
+    wait_until("there is a place again", || sandbox.client(&["-t"]).code == 0);
     is_unharmed(&sandbox, before);
 }
 
