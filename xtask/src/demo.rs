@@ -3,12 +3,11 @@
 //! What is typed, what is promised of it and what is said about it. How a command is run and checked is not known here.
 
 mod session;
-mod stage;
 
 use std::io::{self, IsTerminal};
 
 use crate::demo::session::Session;
-use crate::demo::stage::Stage;
+use crate::stage::Stage;
 
 /// Builds procmgr and plays the session, with a daemon and programs of the caller's own.
 ///

@@ -3,6 +3,7 @@
 //! Only the choice is made here; each task has a room of its own.
 
 mod demo;
+mod stage;
 mod tidy;
 
 use std::env;

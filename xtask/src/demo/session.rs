@@ -9,7 +9,7 @@ use std::process::{Child, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::demo::stage::Stage;
+use crate::stage::Stage;
 
 /// A session at a terminal.
 pub(crate) struct Session<'a> {

@@ -74,7 +74,7 @@ const ADAPTERS: [(&str, &[&str]); 16] = [
     ("serde_json", &["procmgr-cli/src/json.rs"]),
     ("signal_hook", &["procmgrd/src/signals.rs"]),
     ("strsim", &["procmgr-config/src/check.rs"]),
-    ("tempfile", &["xtask/src/demo/session.rs", "xtask/src/demo/stage.rs"]),
+    ("tempfile", &["xtask/src/demo/session.rs", "xtask/src/stage.rs"]),
 ];
 
 /// Where decisions are made.
