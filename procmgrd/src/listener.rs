@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr, connect};
 use nix::sys::stat::{Mode, umask};
 use procmgr_proto::connection::MAX_PATH;
 
@@ -192,7 +192,7 @@ fn is_served(path: &Path) -> io::Result<bool> {
     let address = UnixAddr::new(path)?;
     for kind in [SockType::Stream, SockType::Datagram, SockType::SeqPacket] {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let probe = socket(AddressFamily::Unix, kind, flags, None)?;
+        let probe = socket::socket(AddressFamily::Unix, kind, flags, None)?;
         match connect(std::os::fd::AsRawFd::as_raw_fd(&probe), &address) {
             // A full queue has somebody who is slow to accept behind it.
             Ok(()) | Err(Errno::EAGAIN) => return Ok(true),
@@ -212,8 +212,17 @@ fn listen(path: &Path) -> io::Result<(UnixListener, FileId)> {
     umask(before);
     let socket = socket?;
     socket.set_nonblocking(true)?;
+    // The standard library has asked for as long a queue as the system allows.
+    socket::listen(&socket, Backlog::new(QUEUE)?)?;
     Ok((socket, file_id(path)?))
 }
+
+/// How many clients queue to be accepted; further ones wait in `connect`, first come, first served.
+///
+/// Whoever storms the socket keeps this queue full, and an honest client waits behind all of it. In `connect` there are
+/// only as many ahead of it as there are processes and threads that wait there: far fewer than the 4096 connections
+/// that the system would let one process queue. As many as the server accepts in a turn are enough to keep it busy.
+const QUEUE: i32 = 64;
 
 /// Watches the socket file itself. Its folder may be a busy one, and would wake the daemon for nothing.
 fn watch(path: &Path) -> nix::Result<Inotify> {
