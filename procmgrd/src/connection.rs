@@ -228,11 +228,10 @@ impl Connection {
         half.into_iter().chain(stuck).min()
     }
 
-    /// Returns since when nothing has been going on; `None` if something is.
+    /// Returns since when the client has asked for nothing; `None` if a request is under way. Half a request is none, and
+    /// neither is a subscription, nor an answer that is not fetched: whoever has many of these would keep others out.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
-        let is_idle =
-            self.under_way.is_empty() && self.unsent.is_empty() && self.half_request_since.is_none();
-        is_idle.then_some(self.active_at)
+        self.under_way.is_empty().then_some(self.active_at)
     }
 
     /// Returns whether the client is told of events.
