@@ -2,7 +2,9 @@
 //!
 //! They write frames by hand. How honest clients are answered is shown elsewhere.
 
+mod crowd;
 mod descriptors;
+mod flips;
 mod frames;
 mod garbage;
 mod limits;
@@ -10,5 +12,6 @@ mod lingering;
 mod patience;
 mod strangers;
 mod subscriptions;
+mod swamping;
 mod vectors;
 mod wire;

@@ -12,34 +12,37 @@ use procmgr_proto::message::Request;
 use procmgr_proto::stdio;
 
 use crate::harness::{Sandbox, allowing_us};
-use crate::hostile::wire::{PROMPT, Wire, invocation, is_served, is_unharmed, null, request_header};
+use crate::hostile::wire::{Calm, PROMPT, Wire, invocation, is_served, null, request_header};
 
 /// One of the named long tests: the issue wants a minute of it. The others run meanwhile.
 #[test]
 fn a_minute_of_garbage_keeps_nobody_waiting_and_leaves_nothing_behind() {
     const DURATION: Duration = Duration::from_secs(60);
-    const THREADS: u64 = 3;
     let config = "[prog-p]\ncmd-start = exec sleep 1000\ncmd-signal = exit 3\ncmd-status = exit $#\nrestart-delay = 1\n\
                   [prog-honest]\ncmd-signal = echo $1; exit $2\n";
     let mut sandbox = Sandbox::new(&allowing_us(config));
     let mut command = sandbox.command();
     command.args(["-d", "-f"]);
     sandbox.run_daemon(command);
-    let before = sandbox.descriptors_of_idle_daemon();
-    let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    eprintln!("seed {seed}");
+    let mut seeds = Random::seeded();
+    // What a heap keeps grows for a while, for no two rounds need the same.
+    let calm = Calm::after(&sandbox, || play(&sandbox, &mut seeds, DURATION / 2));
+    play(&sandbox, &mut seeds, DURATION / 2);
+    calm.is_restored(&sandbox);
+    assert_eq!(sandbox.terminate_daemon().code(), Some(0));
+}
 
-    let end = Instant::now() + DURATION;
+/// Has hostile clients talk for some time, while an honest one asks for something again and again.
+fn play(sandbox: &Sandbox, seeds: &mut Random, duration: Duration) {
+    const THREADS: usize = 3;
+    let end = Instant::now() + duration;
     let (mut honest, mut slowest) = (0, Duration::ZERO);
     let hostile: u64 = thread::scope(|scope| {
-        let talk = |number| {
-            let sandbox = &sandbox;
-            move || talk_garbage(sandbox, Random(seed * THREADS + number), end)
-        };
-        let threads: Vec<_> = (0..THREADS).map(|number| scope.spawn(talk(number))).collect();
+        let talk = |random| move || talk_garbage(sandbox, random, end);
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(talk(Random(seeds.next())))).collect();
         while Instant::now() < end {
             let begin = Instant::now();
-            is_served(&sandbox);
+            is_served(sandbox);
             let output = sandbox.client(&["honest", "signal", "name", "hello", "7"]);
             assert_eq!((output.code, output.stdout.as_str()), (7, "hello\n"), "{}", output.stderr);
             honest += 1;
@@ -50,10 +53,6 @@ fn a_minute_of_garbage_keeps_nobody_waiting_and_leaves_nothing_behind() {
     eprintln!("{hostile} hostile connections, {honest} honest clients, the slowest took {slowest:?}");
     assert!(slowest < PROMPT, "an honest client has waited for {slowest:?}");
     let _ = sandbox.client(&["p", "stop"]);
-    is_unharmed(&sandbox, before);
-    let memory = sandbox.daemon_statistic("VmRSS");
-    assert!(memory < 32 << 10, "the daemon has {memory} KiB");
-    assert_eq!(sandbox.terminate_daemon().code(), Some(0));
 }
 
 /// Sends garbage over one connection after the other until the time is over. Returns how many there were.
@@ -142,9 +141,16 @@ fn valid_frame(random: &mut Random) -> Vec<u8> {
 }
 
 /// A source of random numbers that can be repeated: splitmix64.
-struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
+    /// Begins with the time, and tells it.
+    pub(super) fn seeded() -> Self {
+        let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        eprintln!("seed {seed}");
+        Self(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -153,7 +159,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, limit: usize) -> usize {
+    pub(super) fn below(&mut self, limit: usize) -> usize {
         usize::try_from(self.next() >> 1).unwrap() % limit
     }
 

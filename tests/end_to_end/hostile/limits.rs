@@ -9,7 +9,9 @@ use procmgr_proto::message::{Code, ExitStatus, Request, Response};
 use procmgr_proto::stdio;
 
 use crate::harness::{Sandbox, allowing_us, is_root, through_shell, wait_until, wait_until_daemon_sleeps};
-use crate::hostile::wire::{PROGRAM, Wire, daemon, invocation, is_served, is_unharmed, null, request_header};
+use crate::hostile::wire::{
+    PROGRAM, Wire, daemon, invocation, is_served, is_unharmed, null, request_header, withstands,
+};
 
 #[test]
 fn a_user_with_too_many_connections_is_told_and_served_when_some_are_gone() {
@@ -116,28 +118,27 @@ fn a_request_whose_descriptors_find_no_room_is_refused_and_may_be_repeated() {
 fn one_user_cannot_fill_the_memory_of_the_daemon() {
     const COUNT: usize = 20;
     let sandbox = daemon(PROGRAM);
-    let before = sandbox.descriptors_of_idle_daemon();
     let memory = sandbox.daemon_statistic("VmRSS");
-    let mut wires: Vec<Wire> = (0..COUNT).map(|_| Wire::connect(&sandbox)).collect();
     let header = Header { length: MAX_BODY, ..request_header(7) }.to_bytes();
     let body = vec![0; MAX_BODY as usize - 1];
-    let mut refused = 0;
-    for wire in &mut wires {
-        // Whoever keeps too much is cut off in the middle.
-        let is_taken = stdio::send(&wire.stream, &header, &[])
-            .and_then(|()| stdio::send(&wire.stream, &body, &[]))
-            .is_ok();
-        if !is_taken {
-            wire.expect_refusal(0, &Code::Limit, "too much memory");
-            refused += 1;
+    withstands(&sandbox, || {
+        let mut wires: Vec<Wire> = (0..COUNT).map(|_| Wire::connect(&sandbox)).collect();
+        let mut refused = 0;
+        for wire in &mut wires {
+            // Whoever keeps too much is cut off in the middle.
+            let is_taken = stdio::send(&wire.stream, &header, &[])
+                .and_then(|()| stdio::send(&wire.stream, &body, &[]))
+                .is_ok();
+            if !is_taken {
+                wire.expect_refusal(0, &Code::Limit, "too much memory");
+                refused += 1;
+            }
         }
-    }
-    assert!(refused > COUNT / 2, "{refused} of {COUNT} are refused");
-    let grown = sandbox.daemon_statistic("VmRSS").saturating_sub(memory);
-    assert!(grown < 24 << 10, "the daemon has grown by {grown} KiB");
-    is_served(&sandbox);
-    drop(wires);
-    is_unharmed(&sandbox, before);
+        assert!(refused > COUNT / 2, "{refused} of {COUNT} are refused");
+        let grown = sandbox.daemon_statistic("VmRSS").saturating_sub(memory);
+        assert!(grown < 24 << 10, "the daemon has grown by {grown} KiB");
+        is_served(&sandbox);
+    });
     let mut wire = Wire::connect(&sandbox);
     wire.send(&header);
     wire.send(&body);

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use procmgr_proto::client::Client;
@@ -23,7 +24,11 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn connect(sandbox: &Sandbox) -> Self {
-        let stream = UnixStream::connect(sandbox.socket()).unwrap();
+        Self::to(&sandbox.socket())
+    }
+
+    pub(super) fn to(socket: &Path) -> Self {
+        let stream = UnixStream::connect(socket).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
         Self { stream }
@@ -108,6 +113,53 @@ pub(super) fn is_unharmed(sandbox: &Sandbox, descriptors: usize) {
     is_served(sandbox);
     wait_until("all descriptors are closed", || sandbox.descriptors_of_idle_daemon() == descriptors);
 }
+
+/// What a daemon has while nobody asks anything of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Calm {
+    descriptors: usize,
+    /// In KiB, without what is shared with its executable and with others.
+    memory: u64,
+}
+
+impl Calm {
+    /// Takes note of what a daemon has after a rehearsal of what it is to withstand: heap and threads have been in use
+    /// then, and keep some room for the next time.
+    #[track_caller]
+    pub(super) fn after(sandbox: &Sandbox, rehearse: impl FnOnce()) -> Self {
+        let descriptors = sandbox.descriptors_of_idle_daemon();
+        rehearse();
+        is_unharmed(sandbox, descriptors);
+        Self { descriptors, memory: sandbox.daemon_statistic("RssAnon") }
+    }
+
+    /// Asserts that the daemon serves as before, and has no more than that, but for some slack in its memory.
+    #[track_caller]
+    pub(super) fn is_restored(self, sandbox: &Sandbox) {
+        is_unharmed(sandbox, self.descriptors);
+        let memory = || sandbox.daemon_statistic("RssAnon");
+        eprintln!("memory: {} KiB before, {} KiB after", self.memory, memory());
+        wait_until(&format!("memory returns to {} KiB", self.memory), || memory() <= self.memory + SLACK);
+    }
+}
+
+/// Makes an attack several times, and asserts that those after the first one leave neither descriptors nor memory
+/// behind: whatever is lost in each of them adds up, whatever is kept to be used again does not.
+#[track_caller]
+pub(super) fn withstands(sandbox: &Sandbox, mut attack: impl FnMut()) {
+    let calm = Calm::after(sandbox, &mut attack);
+    for _ in 0..REPETITIONS {
+        attack();
+        calm.is_restored(sandbox);
+    }
+}
+
+/// How much more memory a daemon may have after an attack, in KiB: the stacks of up to 64 threads that have closed
+/// descriptors, which are kept for the next ones, tables that had to grow once more, and a heap whose pieces lie in
+/// another order.
+const SLACK: u64 = 3 << 10;
+
+const REPETITIONS: usize = 2;
 
 /// Starts a daemon in which whoever runs the tests may do everything.
 pub(super) fn daemon(config: &str) -> Sandbox {
