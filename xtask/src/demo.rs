@@ -7,14 +7,14 @@ mod session;
 use std::io::{self, IsTerminal};
 
 use crate::demo::session::Session;
-use crate::stage::Stage;
+use crate::stage::{Profile, Stage};
 
 /// Builds procmgr and plays the session, with a daemon and programs of the caller's own.
 ///
 /// # Errors
 /// The first promise that was not kept, or the reason why the session could not be played.
 pub(crate) fn run() -> Result<(), String> {
-    let stage = Stage::build()?;
+    let stage = Stage::build(Profile::Dev)?;
     stage.put("procmgr.cfg", CONFIGURATION)?;
     stage.put("web", WEB)?;
     stage.put("page", "hello\n")?;

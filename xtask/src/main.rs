@@ -2,6 +2,7 @@
 //!
 //! Only the choice is made here; each task has a room of its own.
 
+mod bench;
 mod demo;
 mod stage;
 mod tidy;
@@ -14,6 +15,9 @@ fn main() -> ExitCode {
         env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments[..] {
+        ["bench", "crowd", ref options @ ..] => bench::run(options),
+        // Not for people: a benchmark calls itself for each of the others that it needs.
+        ["bench", "role", ref orders @ ..] => bench::play(orders),
         ["demo"] => demo::run(),
         ["tidy"] => tidy::run(),
         _ => {
@@ -33,6 +37,9 @@ fn main() -> ExitCode {
 const USAGE: &str = "\
 Usage: cargo xtask TASK
 
+  bench crowd [--quick] [--strict]
+        Measures how long honest clients wait while others crowd the socket;
+        quickly, to see that it works; failing if they wait for too long
   demo  Builds procmgr and plays a session with it, each step checked
   tidy  Checks the rules of the house that no compiler knows
 ";

@@ -1,4 +1,4 @@
-//! Where a session is played: the executable, freshly built, and a folder; afterwards nothing of it is left.
+//! Where something is played: the executable, freshly built, and a folder; afterwards nothing of it is left.
 //!
 //! What is played is not known here.
 
@@ -18,23 +18,43 @@ pub(crate) struct Stage {
     /// Declared ahead of the folder, for it is dropped first, and ends what runs there.
     _sweeper: Sweeper,
     folder: TempDir,
+    executable: PathBuf,
     search_path: OsString,
+}
+
+/// How the executable is built.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Profile {
+    /// Quickly.
+    Dev,
+    /// As it is installed.
+    Release,
 }
 
 impl Stage {
     /// Builds procmgr and makes the folder.
-    pub(crate) fn build() -> Result<Self, String> {
-        let executable = build()?;
+    pub(crate) fn build(profile: Profile) -> Result<Self, String> {
+        let executable = build(profile)?;
         let own = executable.parent().map(Path::to_owned);
         let others = env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
         let search_path = env::join_paths(own.into_iter().chain(env::split_paths(&others)))
             .map_err(because("cannot put the executable into the PATH"))?;
         let folder = tempfile::Builder::new()
-            .prefix("procmgr-demo-")
+            .prefix("procmgr-stage-")
             .tempdir()
             .map_err(because("cannot make a folder"))?;
         let sweeper = Sweeper::start(folder.path(), &search_path)?;
-        Ok(Self { _sweeper: sweeper, folder, search_path })
+        Ok(Self { _sweeper: sweeper, folder, executable, search_path })
+    }
+
+    /// Lets other users into the folder, and puts copies of procmgr and of this executable there, which they can run
+    /// whoever may enter the folders that these were built in.
+    pub(crate) fn open_to_others(&self) -> Result<(), String> {
+        let cannot = because("cannot open the folder to other users");
+        fs::set_permissions(self.folder.path(), fs::Permissions::from_mode(0o755)).map_err(&cannot)?;
+        fs::copy(&self.executable, self.path("procmgr")).map_err(&cannot)?;
+        fs::copy(env::current_exe().map_err(&cannot)?, self.path("xtask")).map_err(&cannot)?;
+        Ok(())
     }
 
     /// Writes a file, in which `@FOLDER` and `@UID` are replaced by what they stand for.
@@ -53,6 +73,11 @@ impl Stage {
         let mut shell = shell(self.folder.path(), &self.search_path);
         shell.arg("-c").arg(command).current_dir(self.folder.path());
         shell
+    }
+
+    /// Returns the path of a file in the folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     /// Returns whether root plays.
@@ -102,7 +127,11 @@ rm -rf "$1"
 "#;
 
 /// Builds procmgr and returns its path, as Cargo tells it.
-fn build() -> Result<PathBuf, String> {
+fn build(profile: Profile) -> Result<PathBuf, String> {
+    let profile = match profile {
+        Profile::Dev => "dev",
+        Profile::Release => "release",
+    };
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args([
@@ -111,6 +140,8 @@ fn build() -> Result<PathBuf, String> {
             "procmgr",
             "--bin",
             "procmgr",
+            "--profile",
+            profile,
             "--message-format",
             "json-render-diagnostics",
         ])

@@ -60,6 +60,8 @@ const ADAPTERS: [(&str, &[&str]); 16] = [
             "procmgrd/src/connection.rs",
             "procmgrd/src/fork.rs",
             "procmgrd/src/process.rs",
+            "xtask/src/bench/attacker.rs",
+            "xtask/src/bench/wire.rs",
         ],
     ),
     (
