@@ -7,6 +7,10 @@ mod access;
 pub(crate) mod call;
 mod condition;
 pub(crate) mod event;
+// Among the tests, and yet not below them: the fuzzer, which has no other test, plays with it, too.
+#[cfg(any(test, fuzzing))]
+#[path = "tests/model.rs"]
+pub(crate) mod model;
 mod program;
 mod table;
 #[cfg(test)]

@@ -5,7 +5,6 @@
 mod autostart;
 mod beside;
 mod deaths;
-mod model;
 mod reconfiguration;
 mod requests;
 mod rights;

@@ -1,4 +1,4 @@
-//! Random events against a model that knows nothing of states: who has asked, what lives, and who must not start.
+//! Any events against a model that knows nothing of states: who has asked, what lives, and who must not start.
 //!
 //! What each event leads to is tested next door; here, what holds whatever happens.
 
@@ -8,40 +8,48 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use procmgr_config::{Config, Definition, Gid, ProgramName, Uid};
+use procmgr_config::{Config, Definition, Gid, Group, ProgramName, Uid};
 use procmgr_proto::event::{ProgramStatus, State};
 use procmgr_proto::message::{Action, ExitStatus, Invocation, ProgramEntry, Response};
-use proptest::bool::weighted;
-use proptest::collection::vec;
-use proptest::prelude::{ProptestConfig, any, proptest};
 
 use crate::supervisor::Supervisor;
 use crate::supervisor::event::{
     Caller, Cause, Change, Control, Effect, Event, Job, Loaded, Peer, Pid, Question, Rejected, Spawn,
 };
-use crate::supervisor::tests::steps::{ANNA, GROUP, ROOT, Step, configuration, step};
+
+pub(crate) const GROUP: Group = Group(1);
+pub(crate) const ROOT: Uid = Uid(0);
+pub(crate) const ANNA: Uid = Uid(1);
+
+/// Something that happens to the model.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Request { user: Uid, program: &'static str, action: &'static str },
+    Die { victim: usize, status: ExitStatus },
+    Pass { time: Duration },
+    Configure { definitions: Vec<Definition> },
+    Reject,
+    Autostart,
+}
+
+/// Plays a life of the daemon: with which programs it begins, what happens and whether scripts fail to run just then,
+/// and whether a client asks it to end or a signal.
+pub(crate) fn play(
+    first: Vec<Definition>,
+    steps: impl IntoIterator<Item = (Step, bool)>,
+    is_asked_to_end: bool,
+) {
+    let mut model = Model::new(first);
+    for (step, spawns_fail) in steps {
+        model.spawns_fail = spawns_fail;
+        model.take(step);
+        model.check();
+    }
+    model.end(is_asked_to_end);
+}
 
 /// Carries the name of its owner, and tells by its count how many of it there are.
 type Terminal = Rc<Caller>;
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn whatever_happens_the_promises_hold(
-        first in configuration(),
-        steps in vec((step(), weighted(0.2)), 1..80),
-        is_asked_to_end in any::<bool>(),
-    ) {
-        let mut model = Model::new(first);
-        for (step, spawns_fail) in steps {
-            model.spawns_fail = spawns_fail;
-            model.take(step);
-            model.check();
-        }
-        model.end(is_asked_to_end);
-    }
-}
 
 /// What anybody can see who looks at the events and effects alone.
 struct Model {
@@ -112,7 +120,7 @@ impl Model {
             Step::Die { victim, status } => {
                 let pids: Vec<Pid> = self.processes.keys().copied().collect();
                 if !pids.is_empty() {
-                    self.die(pids[victim.index(pids.len())], status);
+                    self.die(pids[victim % pids.len()], status);
                 }
             }
             Step::Pass { time } => self.pass(time),

@@ -4,34 +4,37 @@
 
 use std::time::Duration;
 
-use procmgr_config::{Allowed, Definition, Group, ProgramName, Rule, Uid};
+use procmgr_config::{Allowed, Definition, ProgramName, Rule};
 use procmgr_proto::message::{Action, ExitStatus};
 use proptest::bool::weighted;
+use proptest::collection::vec;
 use proptest::option;
-use proptest::prelude::{Just, Strategy, any, prop_oneof};
-use proptest::sample::{Index, select, subsequence};
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
+use proptest::sample::{select, subsequence};
 
-pub(super) const GROUP: Group = Group(1);
-pub(super) const ROOT: Uid = Uid(0);
-pub(super) const ANNA: Uid = Uid(1);
-const NAMES: [&str; 3] = ["a", "b", "c"];
+use crate::supervisor::model::{ANNA, GROUP, ROOT, Step, play};
 
-#[derive(Clone, Debug)]
-pub(super) enum Step {
-    Request { user: Uid, program: &'static str, action: &'static str },
-    Die { victim: Index, status: ExitStatus },
-    Pass { time: Duration },
-    Configure { definitions: Vec<Definition> },
-    Reject,
-    Autostart,
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_the_promises_hold(
+        first in configuration(),
+        steps in vec((step(), weighted(0.2)), 1..80),
+        is_asked_to_end in any::<bool>(),
+    ) {
+        play(first, steps, is_asked_to_end);
+    }
 }
 
-pub(super) fn step() -> impl Strategy<Value = Step> {
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+fn step() -> impl Strategy<Value = Step> {
     let actions =
         ["start", "start", "restart", "reload", "signal", "stop", "stop", "status", "dance"].to_vec();
     let request = (select(vec![ROOT, ROOT, ROOT, ANNA]), select(NAMES.to_vec()), select(actions))
         .prop_map(|(user, program, action)| Step::Request { user, program, action });
-    let death = (any::<Index>(), any::<u8>())
+    let death = (any::<usize>(), any::<u8>())
         .prop_map(|(victim, code)| Step::Die { victim, status: ExitStatus::Code(code) });
     prop_oneof![
         10 => request,
@@ -44,7 +47,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Some of the programs, in any order.
-pub(super) fn configuration() -> impl Strategy<Value = Vec<Definition>> {
+fn configuration() -> impl Strategy<Value = Vec<Definition>> {
     let all = NAMES.map(definition);
     (all, subsequence(vec![0, 1, 2], 0..=3).prop_shuffle())
         .prop_map(|(all, places)| places.into_iter().map(|place| all[place].clone()).collect())
