@@ -6,6 +6,8 @@ mod accounts;
 mod check;
 pub mod diagnostic;
 mod document;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod keys;
 pub mod load;
 mod resolve;

@@ -65,9 +65,19 @@ pub fn load(path: &Path, default_socket_path: &Path, writers: Writers) -> Result
 /// # Errors
 /// The findings, the warnings among them included, if there is an error in the text.
 pub fn parse(path: &Path, text: &[u8], default_socket_path: &Path) -> Result<Loaded, Findings> {
+    judge(path, text, default_socket_path, &mut Accounts::of_system())
+}
+
+/// Does what [`parse`] does, with users from anywhere.
+pub(crate) fn judge(
+    path: &Path,
+    text: &[u8],
+    default_socket_path: &Path,
+    accounts: &mut Accounts,
+) -> Result<Loaded, Findings> {
     let mut collector = Collector::default();
     let document = Document::read(text, &mut collector);
-    let config = resolve(&document, default_socket_path, &mut Accounts::of_system(), &mut collector);
+    let config = resolve(&document, default_socket_path, accounts, &mut collector);
     let findings = collector.finish(path);
     if findings.has_errors() { Err(findings) } else { Ok(Loaded { config, findings }) }
 }
@@ -209,7 +219,7 @@ fn check_writers(path: &Path, file: &File) -> Result<(), LoadError> {
 }
 
 /// Reads lines up to the first section, and not one byte beyond what is buffered by then.
-fn find_socket_path(path: &Path, mut file: impl BufRead) -> Result<Option<PathBuf>, LoadError> {
+pub(crate) fn find_socket_path(path: &Path, mut file: impl BufRead) -> Result<Option<PathBuf>, LoadError> {
     let unreadable = |source| LoadError::Unreadable { path: path.to_path_buf(), source };
     let mut collector = Collector::default();
     let mut found = None;

@@ -12,6 +12,8 @@ mod disposal;
 pub mod error;
 mod event_loop;
 mod fork;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod idle;
 pub mod journal;
 mod listener;

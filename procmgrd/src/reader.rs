@@ -14,7 +14,7 @@ use crate::disposal::Foreign;
 
 /// How many bytes of a body are asked for at a time. The memory for a body grows by what has arrived, not by what the
 /// header announces: a header costs nothing.
-const CHUNK: usize = 64 * 1024;
+pub(crate) const CHUNK: usize = 64 * 1024;
 
 /// How many chunks one call reads at the most, so that nobody else waits for a client that sends without end.
 const CHUNKS_PER_CALL: usize = 4;

@@ -9,26 +9,37 @@ use crate::tidy::repository::{File, Repository};
 use crate::tidy::rust::Source;
 
 /// Our crates, and which others of ours each may depend on.
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 7] = [
     ("procmgr", &["procmgr-cli", "procmgrd", "procmgr-config", "procmgr-proto"]),
     ("procmgrd", &["procmgr-config", "procmgr-proto"]),
     ("procmgr-config", &["procmgr-proto"]),
     ("procmgr-cli", &["procmgr-proto"]),
     ("procmgr-proto", &[]),
+    ("procmgr-fuzz", &["procmgrd", "procmgr-config", "procmgr-proto"]),
     ("xtask", &[]),
 ];
 
 /// Paths of other people's crates, and the files that may name them, tests aside.
-const ADAPTERS: [(&str, &[&str]); 16] = [
+const ADAPTERS: [(&str, &[&str]); 17] = [
     ("bincode", &["procmgr-proto/src/codec.rs"]),
     ("clap", &["src/args.rs"]),
     ("env_logger", &["src/logging.rs"]),
     ("humantime", &["procmgr-cli/src/watch.rs", "src/logging.rs"]),
+    (
+        "libfuzzer_sys",
+        &[
+            "fuzz/fuzz_targets/config/main.rs",
+            "fuzz/fuzz_targets/frame.rs",
+            "fuzz/fuzz_targets/message.rs",
+            "fuzz/fuzz_targets/supervisor.rs",
+        ],
+    ),
     ("log", &["procmgrd/src/journal.rs", "src/logging.rs"]),
     (
         "nix",
         &[
             "procmgr-config/src/accounts.rs",
+            "procmgr-config/src/fuzz.rs",
             "procmgr-config/src/load.rs",
             "procmgr-proto/src/client/process.rs",
             "procmgrd/src/background.rs",

@@ -94,5 +94,6 @@ fn collect(root: &Path, folder: &str, files: &mut Vec<File>) -> io::Result<()> {
     Ok(())
 }
 
-/// What stands in the root and is no part of the repository.
-const IGNORED: [&str; 2] = [".git", "target"];
+/// What stands beside the files of the repository and is no part of it.
+const IGNORED: [&str; 6] =
+    [".git", "target", "fuzz/target", "fuzz/corpus", "fuzz/artifacts", "fuzz/coverage"];

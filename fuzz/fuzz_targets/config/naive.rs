@@ -1,0 +1,180 @@
+//! The grammar of the configuration file and the meaning of its values, once more: as plain as the manual, and as slow.
+//!
+//! Tells no places and no reasons, and borrows nothing from the crate that it is compared with but the types of the result.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use procmgr_config::{Allowed, Config, Definition, Gid, Group, Identity, ProgramName, Rule, Uid};
+use procmgr_proto::message::Action;
+
+pub(crate) const DEFAULT_SOCKET: &str = "/default";
+
+/// What a section says; the last one of several values of a key.
+type Keys = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// A section by its name.
+type Section = (Vec<u8>, Keys);
+
+/// What holds where a section or an action says nothing.
+#[derive(Clone)]
+struct Defaults {
+    allowed: Allowed,
+    user: Option<Uid>,
+    group: Option<Gid>,
+}
+
+/// Returns what a file says; `None` if there is an error in it.
+pub(crate) fn read(text: &[u8]) -> Option<Config> {
+    let (globals, sections) = sections(text)?;
+    let nothing = Defaults { allowed: Allowed::default(), user: None, group: None };
+    let defaults = defaults(&globals, DEFAULTS, &nothing)?;
+    let mut programs = Vec::new();
+    for (name, keys) in &sections {
+        if let Some(name) = name.strip_prefix(b"prog-") {
+            programs.push(Arc::new(program(name, keys, &defaults)?));
+        }
+    }
+    Some(Config {
+        socket_path: value(&globals, "socket-path", path, DEFAULT_SOCKET.into())?,
+        autostart: value(&globals, "do-autostart", group_of_programs, Some(Group(1)))?,
+        programs,
+    })
+}
+
+/// Returns what stands ahead of the first section, and the sections that count, in their order.
+fn sections(text: &[u8]) -> Option<(Keys, Vec<Section>)> {
+    let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
+    let mut globals = Keys::new();
+    let mut sections: Vec<Section> = Vec::new();
+    for line in text.split(|byte| *byte == b'\n') {
+        if line.contains(&0) {
+            return None;
+        }
+        let line = trim(line);
+        if line.is_empty() || line.starts_with(b"#") || line.starts_with(b";") {
+            continue;
+        }
+        if line.starts_with(b"[") && line.ends_with(b"]") {
+            let name = &line[1..line.len() - 1];
+            sections.retain(|(earlier, _)| earlier != name);
+            sections.push((name.to_vec(), Keys::new()));
+            continue;
+        }
+        let mut parts = line.splitn(2, |byte| *byte == b'=');
+        let (key, value) = (trim(parts.next()?).to_vec(), trim(parts.next()?).to_vec());
+        match sections.last_mut() {
+            None => globals.insert(key, value),
+            Some((_, keys)) => keys.insert(key, value),
+        };
+    }
+    Some((globals, sections))
+}
+
+fn program(name: &[u8], keys: &Keys, globals: &Defaults) -> Option<Definition> {
+    let own = defaults(keys, DEFAULTS, globals)?;
+    let mut rules = Vec::new();
+    for action in Action::ALL {
+        let key = |kind| format!("{kind}-{action}");
+        let names = ["uid", "gid", "suid", "sgid"].map(key);
+        let of_action = defaults(keys, names.each_ref().map(String::as_str), &own)?;
+        rules.push(Rule {
+            script: keys.get(key("cmd").as_bytes()).cloned(),
+            allowed: of_action.allowed,
+            identity: identity(&of_action),
+        });
+    }
+    let mut definition = Definition::new(ProgramName::new(name), |action| {
+        let place = Action::ALL.iter().position(|it| *it == action);
+        rules[place.expect("all actions are among all actions")].clone()
+    });
+    definition.restart_delay = value(keys, "restart-delay", delay, None)?;
+    definition.autostart = value(keys, "autostart", group_of_programs, None)?;
+    definition.cwd = value(keys, "cwd", |value| path(value).map(Some), None)?;
+    Some(definition)
+}
+
+/// Returns what four keys say: user and group of those who may ask, user and group of the script.
+fn defaults(keys: &Keys, names: [&str; 4], above: &Defaults) -> Option<Defaults> {
+    let user = |name, default| value(keys, name, |value| id(value).map(|id| id.map(Uid)), default);
+    let group = |name, default| value(keys, name, |value| id(value).map(|id| id.map(Gid)), default);
+    let allowed =
+        Allowed { uid: user(names[0], above.allowed.uid)?, gid: group(names[1], above.allowed.gid)? };
+    let (user, group) = (user(names[2], above.user)?, group(names[3], above.group)?);
+    // Nobody can tell who user 9 is.
+    (user != Some(Uid(9))).then_some(Defaults { allowed, user, group })
+}
+
+fn identity(Defaults { allowed: _, user, group }: &Defaults) -> Identity {
+    let (primary, groups) = match user {
+        Some(Uid(7)) => (Some(Gid(70)), vec![Gid(70), Gid(71)]),
+        _ => (None, vec![]),
+    };
+    Identity { uid: *user, gid: group.or(primary), groups: user.map(|_| groups.into()) }
+}
+
+/// Returns what the value of a key means, or what holds without one; `None` if it means nothing.
+fn value<T>(keys: &Keys, key: &str, meaning: impl Fn(&[u8]) -> Option<T>, default: T) -> Option<T> {
+    match keys.get(key.as_bytes()) {
+        Some(value) => meaning(value),
+        None => Some(default),
+    }
+}
+
+/// Returns the id that a value names; the inner `None` is the value `none`.
+#[expect(clippy::option_option, reason = "no id at all is something else than the id `none`")]
+fn id(value: &[u8]) -> Option<Option<u32>> {
+    match value {
+        b"none" | b"-1" => Some(None),
+        _ => number(value).and_then(|id| u32::try_from(id).ok()).filter(|id| *id < u32::MAX).map(Some),
+    }
+}
+
+#[expect(clippy::option_option, reason = "no group at all is something else than the group 0")]
+fn group_of_programs(value: &[u8]) -> Option<Option<Group>> {
+    let group = match value {
+        b"yes" => 1,
+        b"no" => 0,
+        _ => u32::try_from(number(value)?).ok()?,
+    };
+    Some((group > 0).then_some(Group(group)))
+}
+
+#[expect(clippy::option_option, reason = "no delay at all is something else than the delay `none`")]
+fn delay(value: &[u8]) -> Option<Option<Duration>> {
+    let seconds = match value {
+        b"none" => 0,
+        [b'-', digits @ ..] => -i128::try_from(number(digits)?).ok()?,
+        _ => i128::try_from(number(value)?).ok()?,
+    };
+    let seconds = i32::try_from(seconds).ok()?;
+    Some(u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs))
+}
+
+fn path(value: &[u8]) -> Option<PathBuf> {
+    (!value.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(value)))
+}
+
+/// Returns the number that decimal digits are.
+fn number(digits: &[u8]) -> Option<u128> {
+    let digits =
+        std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|it| it.is_ascii_digit()))?;
+    digits.parse().ok()
+}
+
+fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t' | b'\n' | 0x0b | 0x0c | b'\r', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    while let [rest @ .., b' ' | b'\t' | b'\n' | 0x0b | 0x0c | b'\r'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// The keys for those who may ask and for the scripts, ahead of the first section and in each.
+const DEFAULTS: [&str; 4] = ["allow-uid", "allow-gid", "default-suid", "default-sgid"];

@@ -1,0 +1,37 @@
+//! What the fuzzer is let in to: texts that stand in no file, and users whom no system knows.
+//!
+//! No other build has it. What has to hold of the results is the fuzzer's to say.
+
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+use crate::accounts::{Account, Accounts};
+use crate::diagnostic::Findings;
+use crate::load::{LoadError, Loaded, find_socket_path, judge};
+use crate::{Gid, Uid};
+
+/// Does what [`load::parse`](crate::load::parse) does, with the same users everywhere: user 7, whose primary group is 70
+/// and who is in group 71, too, and user 9, about whom the account database fails to tell. It knows no other.
+///
+/// # Errors
+/// As there.
+pub fn parse(text: &[u8], default_socket_path: &Path) -> Result<Loaded, Findings> {
+    judge(Path::new("file"), text, default_socket_path, &mut Accounts::new(account))
+}
+
+/// Does what [`load::socket_path`](crate::load::socket_path) does.
+///
+/// # Errors
+/// As there.
+pub fn socket_path(text: &[u8]) -> Result<Option<PathBuf>, LoadError> {
+    find_socket_path(Path::new("file"), text)
+}
+
+fn account(uid: Uid) -> Result<Account, Errno> {
+    match uid {
+        Uid(7) => Ok(Account { uid, gid: Some(Gid(70)), groups: [Gid(70), Gid(71)].into() }),
+        Uid(9) => Err(Errno::EIO),
+        _ => Ok(Account { uid, gid: None, groups: [].into() }),
+    }
+}

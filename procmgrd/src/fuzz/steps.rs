@@ -1,0 +1,77 @@
+//! Steps of the model out of bytes.
+//!
+//! What must hold whatever happens is said in `supervisor/tests/model.rs`. Each step has as many bytes as it needs, so that
+//! an input without its end is the same life without its end.
+
+use std::time::Duration;
+
+use procmgr_config::{Allowed, Definition, ProgramName, Rule};
+use procmgr_proto::message::{Action, ExitStatus};
+
+use crate::fuzz::input::Input;
+use crate::supervisor::model::{ANNA, GROUP, ROOT, Step};
+
+/// Returns the steps that an input holds, each with whether scripts fail to run in it.
+pub(crate) fn steps(mut input: Input<'_>) -> impl Iterator<Item = (Step, bool)> {
+    std::iter::from_fn(move || (!input.is_used_up()).then(|| step(&mut input))).take(MOST_STEPS)
+}
+
+fn step(input: &mut Input<'_>) -> (Step, bool) {
+    let kind = input.byte();
+    let spawns_fail = kind & 0x80 != 0;
+    let step = match kind & 0x0f {
+        0..8 => Step::Request {
+            user: if kind & 0x70 == 0x70 { ANNA } else { ROOT },
+            program: input.choice(&NAMES),
+            action: input.choice(&ACTIONS),
+        },
+        8..11 => Step::Die { victim: input.byte().into(), status: status(input) },
+        11 | 12 => Step::Pass { time: Duration::from_millis(u64::from(input.byte()) * 100) },
+        13 => Step::Configure { definitions: configuration(input) },
+        14 => Step::Reject,
+        _ => Step::Autostart,
+    };
+    (step, spawns_fail)
+}
+
+fn status(input: &mut Input<'_>) -> ExitStatus {
+    match input.byte() {
+        0xff => ExitStatus::Unknown,
+        signal @ 0x80.. => ExitStatus::Signal(signal & 0x7f),
+        code => ExitStatus::Code(code),
+    }
+}
+
+/// Returns some of the programs, in any order.
+pub(crate) fn configuration(input: &mut Input<'_>) -> Vec<Definition> {
+    let mut names = NAMES.to_vec();
+    let count = usize::from(input.byte()) % (names.len() + 1);
+    (0..count)
+        .map(|_| {
+            let place = usize::from(input.byte()) % names.len();
+            definition(names.remove(place), input)
+        })
+        .collect()
+}
+
+/// Returns a program: a bit for each script that it has, one for each that Anna may run; then its delay and its group.
+fn definition(name: &str, input: &mut Input<'_>) -> Definition {
+    let (scripts, rights, life) = (input.byte(), input.byte(), input.byte());
+    let has = |bits: u8, action: Action| bits >> (action as u8) & 1 == 1;
+    let mut definition = Definition::new(ProgramName::new(name.as_bytes()), |action| Rule {
+        script: has(scripts, action).then(Vec::new),
+        allowed: Allowed { uid: has(rights, action).then_some(ANNA), gid: None },
+        ..Rule::default()
+    });
+    let delay = u64::from(life & 3);
+    definition.restart_delay = (delay > 0).then(|| Duration::from_secs(delay));
+    definition.autostart = (life & 4 != 0).then_some(GROUP);
+    definition
+}
+
+/// What nobody does in one life, and what a slow step, done so often, would still not make slow.
+const MOST_STEPS: usize = 400;
+
+const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+
+const ACTIONS: [&str; 8] = ["start", "restart", "reload", "signal", "stop", "status", "dance", ""];
