@@ -4,6 +4,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod stage;
 mod tidy;
 
@@ -19,6 +20,8 @@ fn main() -> ExitCode {
         // Not for people: a benchmark calls itself for each of the others that it needs.
         ["bench", "role", ref orders @ ..] => bench::play(orders),
         ["demo"] => demo::run(),
+        ["fuzz"] => fuzz::run("60"),
+        ["fuzz", seconds] => fuzz::run(seconds),
         ["tidy"] => tidy::run(),
         _ => {
             eprint!("{USAGE}");
@@ -38,8 +41,9 @@ const USAGE: &str = "\
 Usage: cargo xtask TASK
 
   bench crowd [--quick] [--strict]
-        Measures how long honest clients wait while others crowd the socket;
-        quickly, to see that it works; failing if they wait for too long
-  demo  Builds procmgr and plays a session with it, each step checked
-  tidy  Checks the rules of the house that no compiler knows
+                  Measures how long honest clients wait while others crowd the socket;
+                  quickly, to see that it works; failing if they wait for too long
+  demo            Builds procmgr and plays a session with it, each step checked
+  fuzz [SECONDS]  Feeds each target of the fuzzer with made-up input, for a minute or so long
+  tidy            Checks the rules of the house that no compiler knows
 ";

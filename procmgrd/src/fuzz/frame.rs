@@ -7,12 +7,14 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
+use procmgr_config::Uid;
 use procmgr_proto::frame::{CONNECTION_ID, HEADER_LENGTH, Header, HeaderError, Kind, VERSION};
 use procmgr_proto::message::Code;
 use procmgr_proto::stdio::send_some;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 
+use crate::custody::Ledger;
 use crate::fuzz::input::Input;
 use crate::reader::{CHUNK, Content, End, Frame, FrameReader};
 
@@ -108,7 +110,7 @@ impl Pair {
         Self {
             peer,
             stream,
-            reader: FrameReader::default(),
+            reader: FrameReader::new(Ledger::new(usize::MAX).account(Uid(1))),
             sent: Vec::new(),
             arrivals: Vec::new(),
             read: 0,
@@ -148,7 +150,7 @@ impl Pair {
             let outcome = match self.reader.read(self.stream.as_fd()) {
                 Ok(None) => None,
                 Ok(Some(Frame { id, content: Content::Body { body, descriptors } })) => {
-                    Some(Outcome::Body { id, body, descriptors: descriptors.take().len() })
+                    Some(Outcome::Body { id, body, descriptors: descriptors.take().0.len() })
                 }
                 Ok(Some(Frame { id, content: Content::Refused(refusal) })) => {
                     Some(Outcome::Refused { id, code: refusal.code })
