@@ -7,7 +7,7 @@
 A single word is a request to the daemon, two words or more are an action on a program, so a program
 may well be called `list`.  Options end at the first word that is none.  Standard output, standard
 error and the exit status are as the section "What a client shows" of PROTOCOL.md says; the lines of
-`list` and `watch` are those of procmgr itself.
+`list` and `watch` are those that stand there, too.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from __future__ import annotations
 import datetime
 import getopt
 import os
+import select
 import signal
 import sys
 import time
 from typing import Callable, Optional, Sequence, Union
 
 from procmgr_client import (Changed, Client, Exited, NoDaemon, ProcmgrError, Refusal, Status,
-                            TimedOut, fill_standard_streams, find_socket, printable)
+                            TimedOut, fill_standard_streams, find_socket, printable,
+                            printable_ascii)
 
 _USAGE = """Usage: procmgr_cli.py [OPTIONS] ping|list|reload|stop|watch
        procmgr_cli.py [OPTIONS] PROGRAM ACTION [ARGUMENT...]
@@ -56,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
         if not words or len(words) == 1 and words[0] not in _COMMANDS:
             raise ValueError("a request, or a program and an action, is missing")
     except (getopt.GetoptError, ValueError) as error:
-        _complain(f"{error}\n{_USAGE}".rstrip().encode("utf-8", "surrogateescape"))
+        _complain(f"{_harmless(str(error))}\n{_USAGE}".rstrip())
         return _NONSENSE
 
     not_done = _NOT_DONE if len(words) == 1 else _NOT_INVOKED
@@ -69,16 +71,18 @@ def main(arguments: Sequence[str]) -> int:
         if words == ["ping"]:
             _write(1, b"not running\n")
         else:
-            _complain(str(error).encode())
+            _complain(str(error))
         return not_done
     except Refusal as refusal:
-        _complain(b"(" + refusal.code + b") " + refusal.text)
+        _complain(str(refusal))
         return not_done
     except TimedOut as error:
-        _complain(str(error).encode())
+        _complain(str(error))
         return _GIVEN_UP
+    except BrokenPipeError:  # Nobody reads what there is to be read.
+        return not_done
     except (ProcmgrError, OSError, ValueError) as error:
-        _complain(str(error).encode("utf-8", "surrogateescape"))
+        _complain(_harmless(str(error)))
         return not_done
 
 
@@ -96,20 +100,20 @@ def _ping(client: Client, timeout: Optional[float]) -> int:
 
 
 def _list(client: Client, timeout: Optional[float]) -> int:
-    programs = [(_shown(1, program.name), b" ".join(program.tokens))
+    programs = [(_shown(program.name), b" ".join(program.tokens))
                 for program in client.list(timeout)]
     width = max((len(name.decode(errors="replace")) for name, _ in programs), default=0)
     lines = bytearray()
     for name, tokens in programs:
         padding = b" " * (width - len(name.decode(errors="replace")))
-        lines += name + padding + b": " + _shown(1, tokens) + b"\n"
+        lines += name + padding + b": " + _shown(tokens) + b"\n"
     _write(1, lines)
     return 0
 
 
 def _reload(client: Client, timeout: Optional[float]) -> int:
     for remark in client.reload(timeout):
-        _write(2, _shown(2, remark) + b"\n")
+        _write(2, printable(remark).encode() + b"\n")
     return 0
 
 
@@ -119,39 +123,49 @@ def _stop(client: Client, timeout: Optional[float]) -> int:
 
 
 def _watch(client: Client, timeout: Optional[float]) -> int:
-    """Show each program, and then each change for as long as there are any; the time is for the
-    beginning only.
+    """Show each program, and then each change, until there are no more or nobody reads them; the
+    time is for the beginning only.
     """
     subscription = client.subscribe(timeout)
     now = time.time_ns() // 1000000
     for program in subscription.programs:
         _write(1, _watch_line(Changed(now, program, None, None, None)))
-    for event in subscription:
-        _write(1, _watch_line(event))
-    return _NOT_DONE
+    poll = select.poll()
+    poll.register(client, select.POLLIN)
+    poll.register(1, 0)
+    while True:
+        try:
+            event = subscription.next(0)
+        except TimedOut:
+            if any(fd == 1 and found & select.POLLERR for fd, found in poll.poll()):
+                return _NOT_DONE
+        else:
+            _write(1, _watch_line(event))
 
 
 def _watch_line(event: Changed) -> bytes:
     program = event.program
-    parts = [program.state, *program.marks]
+    parts = [printable_ascii(word) for word in (program.state, *program.marks)]
     if program.pid is not None:
-        parts.append(b"pid %d" % program.pid)
+        parts.append(f"pid {program.pid}")
     if event.ended is not None:
-        parts.append(f"ended with {event.ended}".encode())
+        parts.append(f"ended with {event.ended}")
     if event.by is not None:
-        parts.append(b"by pid %d uid %d gid %d" % (event.by.pid, event.by.uid, event.by.gid))
+        parts.append(f"by pid {event.by.pid} uid {event.by.uid} gid {event.by.gid}")
     if event.failure is not None:
-        parts.append(b"not started: " + event.failure)
-    line = program.name + b": " + b", ".join(parts)
-    return _moment(event.time).encode() + b" " + _shown(1, line) + b"\n"
+        parts.append("not started: " + printable(event.failure))
+    line = f": {', '.join(parts)}\n".encode()
+    return _moment(event.time).encode() + b" " + _shown(program.name) + line
 
 
 def _moment(milliseconds: int) -> str:
-    try:
-        moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(milliseconds=milliseconds)
-    except OverflowError:
-        return f"{milliseconds} ms"
+    if milliseconds > _LAST_MOMENT:
+        milliseconds = 0
+    moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(milliseconds=milliseconds)
     return moment.isoformat(timespec="milliseconds") + "Z"
+
+
+_LAST_MOMENT = 253402300799000  # 9999-12-31T23:59:59.000Z
 
 
 def _invoke(client: Client, words: Sequence[bytes], timeout: Optional[float]) -> int:
@@ -168,13 +182,19 @@ _COMMANDS: dict[str, Callable[[Client, Optional[float]], int]] = {
     "ping": _ping, "list": _list, "reload": _reload, "stop": _stop, "watch": _watch}
 
 
-def _shown(descriptor: int, text: bytes, keep_line_feeds: bool = False) -> bytes:
-    """Return a text as it is to be written: made harmless if that is to a terminal."""
-    return printable(text, keep_line_feeds).encode() if os.isatty(descriptor) else text
+def _shown(text: bytes) -> bytes:
+    """Return a text as it goes to standard output: made harmless if that is a terminal."""
+    return printable(text).encode() if os.isatty(1) else text
 
 
-def _complain(text: bytes) -> None:
-    _write(2, b"ERROR: " + _shown(2, text, keep_line_feeds=True) + b"\n")
+def _harmless(text: str) -> str:
+    """Return a text of this program or of Python's, which may quote anything, made harmless."""
+    return printable(text.encode("utf-8", "surrogateescape"))
+
+
+def _complain(text: str) -> None:
+    """Write a text, which is harmless, to standard error."""
+    _write(2, f"ERROR: {text}\n".encode())
 
 
 def _write(descriptor: int, data: Union[bytes, bytearray]) -> None:

@@ -25,6 +25,7 @@ import errno
 import os
 import select
 import socket
+import stat
 import struct
 import time
 from collections import deque
@@ -100,7 +101,7 @@ class Refusal(ProcmgrError):
     """
 
     def __init__(self, code: bytes, text: bytes, version: int = VERSION) -> None:
-        super().__init__(f"({printable(code)}) {printable(text, keep_line_feeds=True)}")
+        super().__init__(f"({printable_ascii(code)}) {printable(text, keep_line_feeds=True)}")
         self.code = code
         self.text = text
         self.version = version
@@ -277,16 +278,18 @@ class ExitStatus:
 
     @property
     def shell(self) -> int:
-        """The exit status of a client that hands this on: that of a process killed is 128 + N."""
+        """The exit status of a client that hands this on: that of a process killed is 128 + N, but
+        255 at most.
+        """
         if self.kind is ExitKind.EXITED:
             return self.number
-        if self.kind is ExitKind.KILLED and self.number < 128:
-            return 128 + self.number
+        if self.kind is ExitKind.KILLED:
+            return min(128 + self.number, 255)
         return 125
 
     def __str__(self) -> str:
         if self.kind is ExitKind.UNKNOWN:
-            return "an unknown exit status"
+            return "an unknown status"
         return f"{'exit status' if self.kind is ExitKind.EXITED else 'signal'} {self.number}"
 
 
@@ -620,7 +623,7 @@ def _check_length(length: int) -> None:
 
 def printable(text: bytes, keep_line_feeds: bool = False) -> str:
     """Return a text as it may be shown on a terminal: control characters and what is not UTF-8 are
-    escaped.
+    escaped ("as text").
     """
     def escape(character: str) -> str:
         code = ord(character)
@@ -635,6 +638,20 @@ def printable(text: bytes, keep_line_feeds: bool = False) -> str:
     return "".join(map(escape, text.decode("utf-8", "surrogateescape")))
 
 
+def printable_ascii(text: bytes) -> str:
+    """Return a word of the protocol, such as a code, state or mark, as it may be shown anywhere:
+    all but ASCII is escaped, and so are backslashes and quotes ("as ASCII").
+    """
+    def escape(byte: int) -> str:
+        if byte in b"\t\n\r":
+            return {9: "\\t", 10: "\\n", 13: "\\r"}[byte]
+        if byte in b"\\'\"":
+            return f"\\{byte:c}"
+        return f"{byte:c}" if 0x20 <= byte <= 0x7e else f"\\x{byte:02x}"
+
+    return "".join(map(escape, text))
+
+
 # --- Where the socket is -------------------------------------------------------------------------
 
 def find_socket(configuration: Optional[str] = None,
@@ -647,12 +664,14 @@ def find_socket(configuration: Optional[str] = None,
     """
     if environment.get("PROCMGR_SOCKET"):
         return environment["PROCMGR_SOCKET"]
-    named = configuration or environment.get("PROCMGR_CONFFILE")
+    named = configuration
+    if named is None:
+        named = environment.get("PROCMGR_CONFFILE") or None
     try:
-        with open(named or DEFAULT_CONFIGURATION, "rb") as file:
+        with open(DEFAULT_CONFIGURATION if named is None else named, "rb") as file:
             path = _socket_path(file)
     except (FileNotFoundError, PermissionError):
-        if named:
+        if named is not None:
             raise
         path = None
     if path == b"":
@@ -771,9 +790,6 @@ class Client:
                 self._wait(id, deadline)
             except ConnectionLost:
                 pass  # Somebody else has ended the daemon at the same time.
-            except Refusal as refusal:
-                if refusal.code != Code.SHUTDOWN:
-                    raise
             while not self._ended and self._socket.fileno() >= 0:
                 deadline.wait(self._socket.fileno(), select.POLLIN)
                 self._fetch()
@@ -928,16 +944,12 @@ class Client:
     def _dispatch(self, frame: Frame) -> None:
         if frame.kind is Kind.REQUEST:
             raise FrameError(Fault.KIND, "a daemon makes no requests")
-        if frame.descriptors:
-            raise FrameError(Fault.MALFORMED, "a daemon sends no descriptors")
         if frame.kind is Kind.EVENT:
             self._dispatch_event(frame)
         else:
             self._dispatch_response(frame)
 
     def _dispatch_event(self, frame: Frame) -> None:
-        if self._subscription is None or self._subscription.id != frame.id:
-            raise FrameError(Fault.MALFORMED, f"there is no subscription with the id {frame.id}")
         if frame.version != VERSION:
             self._fail(OtherVersion(f"the daemon speaks version {frame.version} of the protocol"))
         try:
@@ -946,13 +958,21 @@ class Client:
             if error.fault is Fault.VARIANT:
                 return  # It is of a later daemon.
             raise
+        if self._subscription is None or self._subscription.id != frame.id:
+            raise FrameError(Fault.MALFORMED, f"there is no subscription with the id {frame.id}")
         assert isinstance(event, Changed)
         self._subscription._events.append(event)
 
     def _dispatch_response(self, frame: Frame) -> None:
-        if frame.version != VERSION and frame.number not in _FROZEN:
+        response: Optional[Message] = None
+        try:
+            if frame.version == VERSION or frame.number in _FROZEN:
+                response = frame.message()
+        except FrameError:
+            if frame.version == VERSION:
+                raise
+        if response is None:
             self._fail(OtherVersion(f"the daemon speaks version {frame.version} of the protocol"))
-        response = frame.message()
         assert isinstance(response, Response)
         if isinstance(response, Refused):
             refusal = Refusal(response.code, response.text, frame.version)
@@ -984,7 +1004,8 @@ class Client:
         except OSError:
             return None
         self._fetch()
-        if self._ended and process is not None:  # Another process may have the PID by now.
+        # A daemon that lives keeps its PID; that of another may be a stranger's by now.
+        if self._ended and process is not None:
             os.close(process)
             return None
         return process
@@ -1041,6 +1062,16 @@ def _connect(path: Union[str, bytes], timeout: Optional[float]) -> socket.socket
         raise TimedOut(f"{shown} took up no connection in time") from None
     except OSError as error:
         connection.close()
+        if error.errno == errno.ECONNREFUSED and not _may_be_socket(path):
+            raise CannotConnect(f"cannot connect to {shown}: it is no socket") from error
         if error.errno in (errno.ENOENT, errno.ECONNREFUSED):
             raise NoDaemon(f"cannot connect to {shown}: no daemon runs there") from error
         raise CannotConnect(f"cannot connect to {shown}: {error.strerror or error}") from error
+
+
+def _may_be_socket(path: bytes) -> bool:
+    """Return whether this is the path of a socket, as far as that can be known."""
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return True

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 from unittest import mock
 
+import procmgr_cli
 import procmgr_client as pm
 from procmgr_client import (Changed, Client, Code, Done, ExitKind, ExitStatus, Exited, Fault,
                             Frame, FrameBuffer, Invoke, Kind, ListedProgram, Ping, Programs,
@@ -261,6 +262,7 @@ FRAMES: Dict[str, pm.Message] = {
         ProgramStatus(b"g", b"moon", 4294967295, (b"blue",)))),
     "later/exited": Exited(pm.UNKNOWN_EXIT),
     "later/exited/greatest": Exited(pm.UNKNOWN_EXIT),
+    "later/exited/with-byte": Exited(pm.UNKNOWN_EXIT),
     "event/changed/nothing": changed(0, b"", b"down"),
     "event/changed": changed(
         1772357400125, b"web", b"starting", None, (b"outdated",), SIGNAL_15, None,
@@ -388,10 +390,18 @@ class EncodingTest(unittest.TestCase):
         self.assertEqual(pm.printable(b"a\n\x00", keep_line_feeds=True), "a\n\\u{0}")
         self.assertEqual(pm.printable(b"\xed\xb2\x80"), "\\xed\\xb2\\x80")
 
+    def test_printable_ascii(self) -> None:
+        self.assertEqual(pm.printable_ascii(b"back-off ~"), "back-off ~")
+        self.assertEqual(pm.printable_ascii(b"\xc3\xbc\x1b\x7f\t\r\n"),
+                         "\\xc3\\xbc\\x1b\\x7f\\t\\r\\n")
+        self.assertEqual(pm.printable_ascii(b"a\\b'c\"d"), "a\\\\b\\'c\\\"d")
+
     def test_exit_statuses_of_a_shell(self) -> None:
         self.assertEqual(ExitStatus(ExitKind.EXITED, 255).shell, 255)
         self.assertEqual(ExitStatus(ExitKind.KILLED, 9).shell, 137)
-        self.assertEqual(ExitStatus(ExitKind.KILLED, 255).shell, 125)
+        self.assertEqual(ExitStatus(ExitKind.KILLED, 64).shell, 192)
+        self.assertEqual(ExitStatus(ExitKind.KILLED, 127).shell, 255)
+        self.assertEqual(ExitStatus(ExitKind.KILLED, 255).shell, 255)
         self.assertEqual(pm.UNKNOWN_EXIT.shell, 125)
 
 
@@ -425,6 +435,15 @@ class FindSocketTest(unittest.TestCase):
             self.find(b"", PROCMGR_CONFFILE="/nonexistent/file")
         with self.assertRaises(FileNotFoundError):
             pm.find_socket("/nonexistent/file", {})
+        with self.assertRaises(FileNotFoundError):
+            pm.find_socket("", {})
+
+    def test_default_file_may_be_absent_unless_it_is_named(self) -> None:
+        with mock.patch.object(pm, "DEFAULT_CONFIGURATION", "/nonexistent/file"):
+            self.assertEqual(pm.find_socket(None, {}), pm.DEFAULT_SOCKET)
+            self.assertEqual(pm.find_socket(None, {"PROCMGR_CONFFILE": ""}), pm.DEFAULT_SOCKET)
+            with self.assertRaises(FileNotFoundError):
+                pm.find_socket(pm.DEFAULT_CONFIGURATION, {})
 
     def test_empty_path(self) -> None:
         with self.assertRaises(ValueError):
@@ -1060,8 +1079,20 @@ class FakeDaemonTest(unittest.TestCase):
     def test_event_without_a_subscription(self) -> None:
         self.assert_senseless(pm.encode(changed(1, b"a", b"down"), 1))
 
+    def test_unknown_event_of_any_id(self) -> None:
+        unknown = Frame(Kind.EVENT, 99, b"\x63\0\0\0x").encode()
+        self.connect(unknown, pm.encode(Done(), 1)).ping(PATIENCE)
+
+    def test_event_of_another_version(self) -> None:
+        for event in (Frame.of(changed(1, b"a", b"down"), 1, 2),
+                      Frame(Kind.EVENT, 1, b"\x63\0\0\0x", version=2)):
+            client = self.connect(pm.encode(Subscribed(()), 1), event.encode())
+            with self.assertRaises(pm.OtherVersion):
+                client.subscribe(PATIENCE).next(PATIENCE)
+
     def test_descriptors_announced(self) -> None:
-        self.assert_senseless(Frame(Kind.RESPONSE, 1, Frame.of(Done(), 1).body, 1).encode())
+        done = Frame(Kind.RESPONSE, 1, Frame.of(Done(), 1).body, 1)
+        self.connect(done.encode()).ping(PATIENCE)
 
     def test_frozen_responses_of_another_version(self) -> None:
         frozen: Sequence[pm.Message] = (Done(), Programs(()), Reloaded((b"x",)),
@@ -1082,7 +1113,18 @@ class FakeDaemonTest(unittest.TestCase):
                 client.invoke(b"a", b"status", (), NULL, NULL, NULL, PATIENCE)
 
     def test_malformed_response_of_another_version(self) -> None:
-        self.assert_senseless(pm.encode(Reloaded(()), 1, 2)[:-1] + b"\1")
+        for frame in (pm.encode(Reloaded(()), 1, 2)[:-1] + b"\1",
+                      Frame(Kind.RESPONSE, 1, b"\1", version=2).encode()):
+            with self.assertRaises(pm.OtherVersion):
+                self.connect(frame).ping(PATIENCE)
+
+    def test_refused_stop(self) -> None:
+        for code in (Code.EPERM, Code.SHUTDOWN):
+            client = self.connect(pm.encode(Refused(code, b"x"), 1))
+            with mock.patch.object(os, "pidfd_open", create=True, side_effect=OSError):
+                with self.assertRaises(Refusal) as context:
+                    client.stop(PATIENCE)
+            self.assertEqual(context.exception.code, code)
 
     def test_unknown_code(self) -> None:
         with self.assertRaises(Refusal) as context:
@@ -1162,10 +1204,13 @@ class FakeDaemonTest(unittest.TestCase):
             path = os.path.join(folder, "socket")
             with self.assertRaises(pm.NoDaemon):
                 Client(path)
-            Path(path).touch()
+            with socket.socket(socket.AF_UNIX) as left:
+                left.bind(path)
             with self.assertRaises(pm.NoDaemon):
                 Client(path.encode())
-            for impossible in ("", "a\0b", "/" + "x" * 107, os.path.join(path, "x")):
+            os.unlink(path)
+            Path(path).touch()
+            for impossible in (path, "", "a\0b", "/" + "x" * 107, os.path.join(path, "x")):
                 with self.assertRaises(pm.CannotConnect) as context:
                     Client(impossible)
                 self.assertNotIsInstance(context.exception, pm.NoDaemon)
@@ -1219,6 +1264,10 @@ cmd-status = exit 3
         self.assertEqual(self.run_cli("ping"), (0, b"running\n", b""))
         self.assertEqual(self.run_cli("-s", "/nonexistent/socket", "ping"),
                          (1, b"not running\n", b""))
+        for path in (HERE, HERE / "procmgr_cli.py" / "socket", "/" + "x" * 107):
+            result = self.run_cli("-s", path, "ping")
+            self.assertEqual(result[:2], (1, b""))
+            self.assertTrue(result.stderr.startswith(b"ERROR: cannot connect to "), result)
 
     def test_list_is_that_of_procmgr(self) -> None:
         reference = subprocess.run([EXECUTABLE, "-a"], env=self.environment(), check=True,
@@ -1309,6 +1358,51 @@ cmd-status = exit 3
                 b"nap: stopping, pid N, " + by, b"nap: down, ended with signal 15, " + by])
             self.assertRegex(watch.stderr.read(), rb"\AERROR: \(SHUTDOWN\) .*\n\Z")
             self.assertEqual(watch.wait(PATIENCE), 1)
+
+    def test_watch_ends_when_nobody_reads(self) -> None:
+        reader, writer = os.pipe()
+        with subprocess.Popen([*CLI, "watch"], env=self.environment(), stdout=writer,
+                              stderr=subprocess.PIPE) as watch:
+            self.addCleanup(watch.kill)
+            os.close(writer)
+            os.read(reader, 1)
+            os.close(reader)
+            assert watch.stderr is not None
+            self.assertEqual(watch.stderr.read(), b"")
+            self.assertEqual(watch.wait(PATIENCE), 1)
+
+    def test_output_that_nobody_reads(self) -> None:
+        for words, status in ((["list"], 1), (["nap", "status"], 125)):
+            reader, writer = os.pipe()
+            os.close(reader)
+            done = subprocess.run([*CLI, *words], env=self.environment(), stdout=writer,
+                                  stderr=subprocess.PIPE, timeout=PATIENCE)
+            os.close(writer)
+            self.assertEqual((done.returncode, done.stderr), (status, b""))
+
+    def test_what_is_said_on_standard_error_is_escaped(self) -> None:
+        result = self.run_cli(b"\x1b\xff", "status")
+        self.assertEqual(result[:2], (125, b""))
+        self.assertRegex(result.stderr, rb"\AERROR: \(NOPROG\) .*\\x1b\\xff\n\Z")
+        self.assertIn(b"/\\u{1b}\\xff:", self.run_cli("-s", b"/\x1b\xff", "reload").stderr)
+
+    def test_lines_of_a_watch(self) -> None:
+        program = ProgramStatus(b"\xff\x1b", b"back-off", 8, (b"outdated", b"\x1b"))
+        event = Changed(1000000000123, program, ExitStatus(ExitKind.EXITED, 3), b"no\nshell\xff",
+                        Requester(1, 2, 3))
+        with mock.patch.object(os, "isatty", return_value=False):
+            self.assertEqual(
+                procmgr_cli._watch_line(event),
+                b"2001-09-09T01:46:40.123Z \xff\x1b: back-off, outdated, \\x1b, pid 8, "
+                b"ended with exit status 3, by pid 1 uid 2 gid 3, not started: no\\nshell\\xff\n")
+        with mock.patch.object(os, "isatty", return_value=True):
+            event = Changed(1 << 63, program, pm.UNKNOWN_EXIT, None, None)
+            self.assertEqual(
+                procmgr_cli._watch_line(event),
+                b"1970-01-01T00:00:00.000Z \\xff\\u{1b}: back-off, outdated, \\x1b, pid 8, "
+                b"ended with an unknown status\n")
+        self.assertEqual(procmgr_cli._moment(253402300799000), "9999-12-31T23:59:59.000Z")
+        self.assertEqual(procmgr_cli._moment(253402300799001), "1970-01-01T00:00:00.000Z")
 
     def test_nonsense(self) -> None:
         for words in ([], ["nonsense"], ["nap"], ["-x", "ping"], ["-t", "soon", "ping"], ["-s"]):

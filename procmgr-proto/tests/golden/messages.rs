@@ -172,7 +172,11 @@ fn responses() -> Vec<(&'static str, Frame)> {
 
 fn later() -> Vec<(&'static str, Frame)> {
     let unknown = Frame::new(Message::Response(Response::Exited(ExitStatus::Unknown)));
-    vec![("later/exited", unknown.clone()), ("later/exited/greatest", unknown)]
+    vec![
+        ("later/exited", unknown.clone()),
+        ("later/exited/greatest", unknown.clone()),
+        ("later/exited/with-byte", unknown),
+    ]
 }
 
 fn events() -> Vec<(&'static str, Frame)> {
@@ -263,7 +267,9 @@ fn what_every_vector_says_is_written_as_it() {
 fn what_later_versions_write_is_this() {
     let later = read(FRAMES).into_iter().filter(|vector| vector.name.starts_with("later/"));
     let bodies: Vec<_> = later.map(|vector| vector.frame[HEADER_LENGTH..].to_vec()).collect();
-    assert_eq!(bodies, [[2, 0, 0, 0, 9, 0, 0, 0, 1], [2, 0, 0, 0, 255, 255, 255, 255, 255]]);
+    let expected =
+        [[2, 0, 0, 0, 9, 0, 0, 0, 1], [2, 0, 0, 0, 255, 255, 255, 255, 255], [2, 0, 0, 0, 2, 0, 0, 0, 7]];
+    assert_eq!(bodies, expected);
 }
 
 #[test]
