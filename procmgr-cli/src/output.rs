@@ -47,9 +47,10 @@ pub(crate) fn remarks(remarks: &[Vec<u8>]) {
     }
 }
 
-/// Shows a refusal.
+/// Shows a refusal, which may be of several lines.
 pub(crate) fn refusal(refusal: &Refusal) {
-    complain(&format!("ERROR: ({}) {}", refusal.code, printable(&refusal.text)));
+    let lines: Vec<String> = refusal.text.split(|byte| *byte == b'\n').map(printable).collect();
+    complain(&format!("ERROR: ({}) {}", refusal.code, lines.join("\n")));
 }
 
 /// Shows why there is no answer.
@@ -75,11 +76,12 @@ fn lines(programs: &[ProgramEntry], is_for_terminal: bool) -> Vec<u8> {
     let names: Vec<Vec<u8>> = programs.iter().map(|program| name(&program.name, is_for_terminal)).collect();
     let widest = names.iter().map(|name| width(name)).max().unwrap_or(0);
     let mut text = Vec::new();
-    for (name, program) in names.iter().zip(programs) {
-        text.extend_from_slice(name);
-        text.resize(text.len() + widest - width(name), b' ');
+    for (shown, program) in names.iter().zip(programs) {
+        text.extend_from_slice(shown);
+        text.resize(text.len() + widest - width(shown), b' ');
         text.extend_from_slice(b": ");
-        text.extend_from_slice(&program.tokens.join(&b' '));
+        let tokens: Vec<Vec<u8>> = program.tokens.iter().map(|token| name(token, is_for_terminal)).collect();
+        text.extend_from_slice(&tokens.join(&b' '));
         text.push(b'\n');
     }
     text
@@ -92,13 +94,13 @@ fn nul_terminated(programs: &[ProgramEntry]) -> Vec<u8> {
     programs.iter().flat_map(record).collect()
 }
 
-/// Returns a text of which nothing can harm a terminal: control characters and bytes that are no text are escaped.
-/// Line feeds stay, for a reason may have several lines.
-fn printable(text: &[u8]) -> String {
+/// Returns a text of which nothing can harm a terminal, and that is one line: control characters and bytes that are no
+/// text are escaped.
+pub(crate) fn printable(text: &[u8]) -> String {
     let mut printable = String::new();
     for chunk in text.utf8_chunks() {
         for character in chunk.valid().chars() {
-            if character.is_control() && character != '\n' {
+            if character.is_control() {
                 printable.extend(character.escape_default());
             } else {
                 printable.push(character);
@@ -107,11 +109,6 @@ fn printable(text: &[u8]) -> String {
         let _ = write!(printable, "{}", chunk.invalid().escape_ascii());
     }
     printable
-}
-
-/// Returns a text of which nothing can harm a terminal, and that is one line.
-pub(crate) fn printable_line(text: &[u8]) -> String {
-    printable(text).replace('\n', "\\n")
 }
 
 fn write_out(text: &[u8]) -> io::Result<()> {
@@ -156,6 +153,14 @@ mod tests {
     }
 
     #[test]
+    fn tokens_that_this_version_does_not_know_are_shown_and_harm_no_terminal() {
+        let entry =
+            ProgramEntry { name: b"game".to_vec(), tokens: vec![b"dead".to_vec(), b"\x1bc".to_vec()] };
+        assert_eq!(lines(std::slice::from_ref(&entry), true), b"game: dead \\u{1b}c\n");
+        assert_eq!(lines(&[entry], false), b"game: dead \x1bc\n");
+    }
+
+    #[test]
     fn no_programs_are_no_lines() {
         assert_eq!(lines(&[], false), b"");
         assert_eq!(nul_terminated(&[]), b"");
@@ -163,6 +168,6 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_are_escaped() {
-        assert_eq!(printable(b"a\xffb\x07\nc"), "a\\xffb\\u{7}\nc");
+        assert_eq!(printable(b"a\xffb\x07\nc"), "a\\xffb\\u{7}\\nc");
     }
 }

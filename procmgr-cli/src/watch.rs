@@ -114,7 +114,7 @@ fn line(sighting: &Sighting<'_>, is_for_terminal: bool) -> Vec<u8> {
     let by = change.and_then(|change| change.by);
     let by = by.map(|Requester { pid, uid, gid }| format!("by pid {pid} uid {uid} gid {gid}"));
     let failure = change.and_then(|change| change.failure.as_ref());
-    let failure = failure.map(|reason| format!("not started: {}", output::printable_line(reason)));
+    let failure = failure.map(|reason| format!("not started: {}", output::printable(reason)));
     for part in words.chain(pid).chain(ended).chain(by).chain(failure) {
         let _ = write!(rest, ", {part}");
     }

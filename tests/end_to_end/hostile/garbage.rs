@@ -11,8 +11,8 @@ use procmgr_proto::frame::MAX_DESCRIPTORS;
 use procmgr_proto::message::Request;
 use procmgr_proto::stdio;
 
-use crate::harness::{Sandbox, allowing_us};
-use crate::hostile::wire::{Calm, PROMPT, Wire, invocation, is_served, null, request_header};
+use crate::harness::Sandbox;
+use crate::hostile::wire::{Calm, PROMPT, Wire, daemon_with, invocation, is_served, null, request_header};
 
 /// One of the named long tests: the issue wants a minute of it. The others run meanwhile.
 #[test]
@@ -20,10 +20,7 @@ fn a_minute_of_garbage_keeps_nobody_waiting_and_leaves_nothing_behind() {
     const DURATION: Duration = Duration::from_secs(60);
     let config = "[prog-p]\ncmd-start = exec sleep 1000\ncmd-signal = exit 3\ncmd-status = exit $#\nrestart-delay = 1\n\
                   [prog-honest]\ncmd-signal = echo $1; exit $2\n";
-    let mut sandbox = Sandbox::new(&allowing_us(config));
-    let mut command = sandbox.command();
-    command.args(["-d", "-f"]);
-    sandbox.run_daemon(command);
+    let mut sandbox = daemon_with(config, &[]);
     let mut seeds = Random::seeded();
     // What a heap keeps grows for a while, for no two rounds need the same.
     let calm = Calm::after(&sandbox, || play(&sandbox, &mut seeds, DURATION / 2));

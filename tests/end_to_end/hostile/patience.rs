@@ -29,13 +29,14 @@ fn a_request_that_does_not_arrive_keeps_nobody_waiting_and_is_cut_off() {
             wire.send_with(half, &[null().as_fd(); 3]);
             wire
         };
-        halves.cycle().take(100).map(begin).collect::<Vec<Wire>>()
+        let wires: Vec<Wire> = halves.cycle().take(100).map(begin).collect();
+        is_served(&sandbox);
+        wires
     };
     let calm = Calm::after(&sandbox, || drop(begin_requests()));
     let mut silent = Wire::connect(&sandbox);
     let begin = Instant::now();
     let wires = begin_requests();
-    is_served(&sandbox);
     // The daemon waits for 10 seconds.
     for mut wire in wires {
         wire.expect_refusal(0, &Code::Limit, "took too long to arrive");

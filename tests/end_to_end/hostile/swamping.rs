@@ -14,7 +14,9 @@ use procmgr_proto::frame::{HEADER_LENGTH, MAX_DESCRIPTORS};
 use procmgr_proto::message::{Code, Request, Response};
 
 use crate::harness::Sandbox;
-use crate::hostile::wire::{Calm, PROGRAM, Wire, daemon, frame, invocation, is_served, null, withstands};
+use crate::hostile::wire::{
+    Calm, PROGRAM, Wire, daemon, daemon_with, frame, invocation, is_served, null, withstands,
+};
 
 #[test]
 fn frames_full_of_descriptors_keep_nobody_waiting_and_leave_nothing_behind() {
@@ -70,8 +72,7 @@ fn fill(mut pipe: &io::PipeWriter) {
 
 #[test]
 fn requests_by_the_hundred_thousand_sent_ahead_keep_nobody_waiting_and_leave_nothing_behind() {
-    let mut sandbox = Sandbox::new("");
-    sandbox.start_daemon(&["-L", "WARN"]);
+    let sandbox = daemon_with("", &[]);
     let calm = Calm::after(&sandbox, || request_ahead(&sandbox, 1..=50_000));
     // The benchmark sends millions; an executable built for tests takes too long for that.
     request_ahead(&sandbox, 50_001..=400_000);
