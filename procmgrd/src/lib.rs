@@ -24,6 +24,7 @@ mod poll;
 mod process;
 mod quota;
 mod reader;
+mod register;
 mod server;
 mod signals;
 mod spawn;

@@ -2,7 +2,7 @@
 //!
 //! Only counts: what becomes of a client that wants more is `server`'s business.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use procmgr_config::Uid;
 
@@ -30,8 +30,8 @@ const SUBSCRIPTIONS_PER_USER: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Quotas {
     users: HashMap<Uid, Usage>,
-    /// The requests under way, each with the user who has made it.
-    under_way: HashMap<Caller, Uid>,
+    /// The requests under way.
+    under_way: HashSet<Caller>,
     /// How many connections one user may have.
     connections_per_user: usize,
     /// How many connections there may be before users other than root get no more.
@@ -98,7 +98,7 @@ impl Quotas {
         let descriptors_per_user = connections_per_user * DESCRIPTORS_PER_CONNECTION;
         Self {
             users: HashMap::new(),
-            under_way: HashMap::new(),
+            under_way: HashSet::new(),
             connections_per_user,
             connections,
             ledger: Ledger::new(descriptors_per_user),
@@ -139,19 +139,20 @@ impl Quotas {
     }
 
     /// Counts a request until it is answered, whether or not its client waits so long.
-    pub(crate) fn begin(&mut self, caller: Caller, uid: Uid) -> Result<(), Exceeded> {
+    pub(crate) fn begin(&mut self, caller: Caller) -> Result<(), Exceeded> {
+        let uid = caller.peer.uid;
         if self.usage(uid).under_way >= UNDER_WAY_PER_USER {
             return Err(Exceeded::UnderWay);
         }
-        self.under_way.insert(caller, uid);
+        self.under_way.insert(caller);
         self.change(uid, |usage| usage.under_way += 1);
         Ok(())
     }
 
     /// Counts a request no more.
     pub(crate) fn end(&mut self, caller: Caller) {
-        if let Some(uid) = self.under_way.remove(&caller) {
-            self.change(uid, |usage| usage.under_way -= 1);
+        if self.under_way.remove(&caller) {
+            self.change(caller.peer.uid, |usage| usage.under_way -= 1);
         }
     }
 
@@ -221,8 +222,8 @@ mod tests {
     const ANNA: Uid = Uid(1);
     const BERT: Uid = Uid(2);
 
-    fn caller(request: u64) -> Caller {
-        let peer = Peer { pid: Pid(1), uid: ANNA, gid: Gid(1) };
+    fn caller(uid: Uid, request: u64) -> Caller {
+        let peer = Peer { pid: Pid(1), uid, gid: Gid(1) };
         Caller { connection: 1, request, peer }
     }
 
@@ -286,14 +287,14 @@ mod tests {
     fn requests_are_counted_until_they_are_answered() {
         let mut quotas = Quotas::new(256);
         for request in 0..UNDER_WAY_PER_USER as u64 {
-            assert_eq!(quotas.begin(caller(request), ANNA), Ok(()));
+            assert_eq!(quotas.begin(caller(ANNA, request)), Ok(()));
         }
-        assert_eq!(quotas.begin(caller(9999), ANNA), Err(Exceeded::UnderWay));
-        assert_eq!(quotas.begin(caller(9999), BERT), Ok(()));
-        quotas.end(caller(5));
-        quotas.end(caller(5));
-        assert_eq!(quotas.begin(caller(5), ANNA), Ok(()));
-        assert_eq!(quotas.begin(caller(6), ANNA), Err(Exceeded::UnderWay));
+        assert_eq!(quotas.begin(caller(ANNA, 9999)), Err(Exceeded::UnderWay));
+        assert_eq!(quotas.begin(caller(BERT, 9999)), Ok(()));
+        quotas.end(caller(ANNA, 5));
+        quotas.end(caller(ANNA, 5));
+        assert_eq!(quotas.begin(caller(ANNA, 5)), Ok(()));
+        assert_eq!(quotas.begin(caller(ANNA, 6)), Err(Exceeded::UnderWay));
     }
 
     #[test]
@@ -314,12 +315,12 @@ mod tests {
         let mut quotas = Quotas::new(256);
         quotas.connect(ANNA, 0).unwrap();
         quotas.buffer(ANNA, 0, 7).unwrap();
-        quotas.begin(caller(1), ANNA).unwrap();
+        quotas.begin(caller(ANNA, 1)).unwrap();
         quotas.subscribe(ANNA);
         quotas.unsubscribe(ANNA);
         quotas.disconnect(ANNA, 7);
         assert_eq!(quotas.users.len(), 1);
-        quotas.end(caller(1));
+        quotas.end(caller(ANNA, 1));
         assert_eq!((quotas.users.len(), quotas.under_way.len()), (0, 0));
     }
 }

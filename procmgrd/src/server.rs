@@ -3,7 +3,7 @@
 //! What one client says is `connection`'s business, what its requests lead to the supervisor's, and what each user may
 //! use `quota`'s.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::mem;
 use std::os::fd::AsFd;
@@ -19,11 +19,11 @@ use procmgr_proto::message::{Code, Refusal, Response};
 
 use crate::connection::{Arrival, Connection, Demand, close, prepare, turn_away};
 use crate::disposal;
-use crate::idle::Idle;
 use crate::journal;
 use crate::listener::{Listener, drain};
 use crate::poll::{Interest, Poller, Ready, Source};
-use crate::quota::{Exceeded, Quotas};
+use crate::quota::Exceeded;
+use crate::register::{Entry, Footprint, Register};
 use crate::supervisor::event::{Caller, Peer, Pid, Question};
 
 /// How many clients are accepted in one turn, so that a crowd at the door does not keep those inside waiting.
@@ -51,13 +51,8 @@ pub(crate) struct Server {
     paused_until: Option<Instant>,
     rows: HashMap<u64, Row>,
     next_number: u64,
-    /// When connections are to be cut off.
-    deadlines: BTreeSet<(Instant, u64)>,
-    idle: Idle,
-    quotas: Quotas,
-    /// The connections that are told of events.
-    subscribers: BTreeSet<u64>,
-    /// Whether there is something that they have been told and not been sent.
+    register: Register,
+    /// Whether there is something that subscribers have been told and not been sent.
     has_news: bool,
 }
 
@@ -66,28 +61,6 @@ pub(crate) struct Server {
 struct Row {
     connection: Connection,
     recorded: Footprint,
-}
-
-/// What the records of the server, of the poller and of the quotas know of a connection.
-#[derive(Clone, Copy, Debug)]
-struct Footprint {
-    interest: Interest,
-    deadline: Option<Instant>,
-    idle_since: Option<Instant>,
-    buffered: usize,
-    is_subscribed: bool,
-}
-
-impl Footprint {
-    fn of(connection: &Connection) -> Self {
-        Self {
-            interest: connection.interest(),
-            deadline: connection.deadline().map(|(deadline, _)| deadline),
-            idle_since: connection.idle_since(),
-            buffered: connection.buffered(),
-            is_subscribed: connection.is_subscribed(),
-        }
-    }
 }
 
 /// What is still open when the server has ended. Clients may have sent descriptors that nobody has received, and to close
@@ -110,10 +83,7 @@ impl Server {
             paused_until: None,
             rows: HashMap::new(),
             next_number: 0,
-            deadlines: BTreeSet::new(),
-            idle: Idle::default(),
-            quotas: Quotas::new(descriptors),
-            subscribers: BTreeSet::new(),
+            register: Register::new(descriptors),
             has_news: false,
         })
     }
@@ -160,7 +130,7 @@ impl Server {
 
     /// Answers a request; if its client has gone, nobody is told.
     pub(crate) fn answer(&mut self, caller: Caller, response: &Response, poller: &Poller, now: Instant) {
-        self.quotas.end(caller);
+        self.register.quotas.end(caller);
         if let Some(Row { connection, .. }) = self.rows.get_mut(&caller.connection) {
             if let Response::Subscribed { .. } = response {
                 connection.subscribe(caller.request, response, now);
@@ -174,7 +144,7 @@ impl Server {
     /// Tells an event to all who have subscribed; [`Server::deliver`] sends it.
     pub(crate) fn publish(&mut self, event: &Event, poller: &Poller, now: Instant) {
         let mut changed = Vec::new();
-        for number in &self.subscribers {
+        for number in self.register.subscribers() {
             if let Some(Row { connection, recorded }) = self.rows.get_mut(number) {
                 connection.tell(event, now);
                 // Many events may come in a turn, and what they take counts before it ends.
@@ -183,7 +153,7 @@ impl Server {
                 }
             }
         }
-        self.has_news = !self.subscribers.is_empty();
+        self.has_news = !self.register.subscribers().is_empty();
         for number in changed {
             self.settle(number, poller, now);
         }
@@ -194,7 +164,7 @@ impl Server {
         if !mem::take(&mut self.has_news) {
             return;
         }
-        for number in self.subscribers.clone() {
+        for number in self.register.subscribers().clone() {
             if let Some(Row { connection, .. }) = self.rows.get_mut(&number) {
                 connection.flush(now);
                 self.settle(number, poller, now);
@@ -204,13 +174,10 @@ impl Server {
 
     /// Cuts off those whose time is over, and accepts clients again after a pause.
     pub(crate) fn expire(&mut self, poller: &Poller, now: Instant) {
-        while let Some((_, number)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now)
-        {
-            self.deadlines.pop_first();
+        while let Some(number) = self.register.due(now) {
             let deadline = self.rows.get(&number).and_then(|row| row.connection.deadline());
-            if let Some((_, reason)) = deadline {
-                self.cut_off(number, reason, poller, now);
-            }
+            let Some((_, reason)) = deadline else { break };
+            self.cut_off(number, reason, poller, now);
         }
         if self.paused_until.is_some_and(|until| until <= now) {
             self.resume(poller);
@@ -219,8 +186,7 @@ impl Server {
 
     /// Returns when [`Server::expire`] is wanted, if ever.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let first = self.deadlines.first().map(|(deadline, _)| *deadline);
-        first.into_iter().chain(self.paused_until).min()
+        self.register.next_deadline().into_iter().chain(self.paused_until).min()
     }
 
     /// Makes the socket file anew if it is gone.
@@ -265,10 +231,10 @@ impl Server {
         let (Ok(peer), Ok(())) = (peer_of(&stream), prepare(&stream)) else {
             return disposal::later(stream, None);
         };
-        let account = self.quotas.account(peer.uid);
-        let mut admission = self.quotas.connect(peer.uid, self.rows.len());
+        let account = self.register.quotas.account(peer.uid);
+        let mut admission = self.register.quotas.connect(peer.uid, self.rows.len());
         if admission == Err(Exceeded::AllConnections) && self.make_room(peer.uid, poller, now) {
-            admission = self.quotas.connect(peer.uid, self.rows.len());
+            admission = self.register.quotas.connect(peer.uid, self.rows.len());
         }
         if let Err(exceeded) = admission {
             journal::turned_away(peer, exceeded.reason());
@@ -276,12 +242,12 @@ impl Server {
         }
         let number = self.next_number;
         if poller.add(&stream, Source::Connection(number), Interest::READABLE).is_err() {
-            self.quotas.disconnect(peer.uid, 0);
+            self.register.quotas.disconnect(peer.uid, 0);
             return close(stream, &account);
         }
         let connection = Connection::new(stream, peer, account, now);
         let recorded = Footprint::of(&connection);
-        self.idle.change(peer.uid, number, None, recorded.idle_since);
+        self.register.enter(Entry { number, uid: peer.uid }, recorded);
         self.next_number += 1;
         self.rows.insert(number, Row { connection, recorded });
     }
@@ -290,9 +256,10 @@ impl Server {
     fn read(&mut self, number: u64, now: Instant) -> Option<Arrival> {
         let connection = &mut self.rows.get_mut(&number)?.connection;
         let uid = connection.peer().uid;
-        let result = self.quotas.check_descriptors(uid).and_then(|()| {
+        let quotas = &self.register.quotas;
+        let result = quotas.check_descriptors(uid).and_then(|()| {
             let arrival = connection.read(now);
-            self.quotas.check_descriptors(uid).map(|()| arrival)
+            quotas.check_descriptors(uid).map(|()| arrival)
         });
         result.unwrap_or_else(|exceeded| {
             journal::cut_off(connection.peer(), exceeded.reason());
@@ -307,14 +274,15 @@ impl Server {
         let connection = &mut self.rows.get_mut(&number)?.connection;
         let peer = connection.peer();
         let caller = Caller { connection: number, request, peer };
+        let quotas = &mut self.register.quotas;
         let is_room = match demand {
             Demand::Ask(Question::Subscribe) if connection.is_subscribed() => {
                 Err("this connection has a subscription")
             }
-            Demand::Ask(Question::Subscribe) => self.quotas.may_subscribe(peer.uid).map_err(Exceeded::reason),
+            Demand::Ask(Question::Subscribe) => quotas.may_subscribe(peer.uid).map_err(Exceeded::reason),
             Demand::Ask(_) | Demand::Invoke(..) => Ok(()),
         };
-        let is_room = is_room.and_then(|()| self.quotas.begin(caller, peer.uid).map_err(Exceeded::reason));
+        let is_room = is_room.and_then(|()| quotas.begin(caller).map_err(Exceeded::reason));
         if let Err(reason) = is_room {
             let refusal = Refusal::new(Code::Limit, reason);
             journal::refused_unheard(peer, &refusal);
@@ -326,8 +294,7 @@ impl Server {
 
     /// Cuts off an idle client for the sake of a newcomer, if that is fair. Returns whether it was.
     fn make_room(&mut self, newcomer: Uid, poller: &Poller, now: Instant) -> bool {
-        let count = |uid| self.quotas.connections(uid);
-        let Some(number) = self.idle.making_room(newcomer, count) else { return false };
+        let Some(number) = self.register.making_room(newcomer) else { return false };
         self.cut_off(number, "there are too many connections, and yours is idle", poller, now);
         true
     }
@@ -343,27 +310,12 @@ impl Server {
     /// Makes the records true after a connection has changed, and closes it if it is finished.
     fn settle(&mut self, number: u64, poller: &Poller, now: Instant) {
         let Some(Row { connection, recorded }) = self.rows.get_mut(&number) else { return };
-        let uid = connection.peer().uid;
-        if let Err(exceeded) = self.quotas.buffer(uid, recorded.buffered, connection.buffered()) {
-            recorded.buffered = connection.buffered();
+        let entry = Entry { number, uid: connection.peer().uid };
+        let before = mem::replace(recorded, Footprint::of(connection));
+        if let Err(exceeded) = self.register.change(entry, before, *recorded) {
             journal::cut_off(connection.peer(), exceeded.reason());
             connection.cut_off(exceeded.reason(), now);
-            let _ = self.quotas.buffer(uid, recorded.buffered, connection.buffered());
-        }
-        let before = mem::replace(recorded, Footprint::of(connection));
-        self.idle.change(uid, number, before.idle_since, recorded.idle_since);
-        before.deadline.map(|deadline| self.deadlines.remove(&(deadline, number)));
-        recorded.deadline.map(|deadline| self.deadlines.insert((deadline, number)));
-        match (before.is_subscribed, recorded.is_subscribed) {
-            (false, true) => {
-                self.subscribers.insert(number);
-                self.quotas.subscribe(uid);
-            }
-            (true, false) => {
-                self.subscribers.remove(&number);
-                self.quotas.unsubscribe(uid);
-            }
-            (true, true) | (false, false) => {}
+            return self.settle(number, poller, now);
         }
         if connection.is_finished() {
             self.close(number, poller);
@@ -375,15 +327,10 @@ impl Server {
     /// Closes a connection that has just been settled.
     fn close(&mut self, number: u64, poller: &Poller) {
         let Some(Row { connection, recorded }) = self.rows.remove(&number) else { return };
-        recorded.deadline.map(|deadline| self.deadlines.remove(&(deadline, number)));
         let uid = connection.peer().uid;
-        self.idle.change(uid, number, recorded.idle_since, None);
-        self.quotas.disconnect(uid, recorded.buffered);
-        if self.subscribers.remove(&number) {
-            self.quotas.unsubscribe(uid);
-        }
+        self.register.leave(Entry { number, uid }, recorded);
         let _ = poller.remove(&connection);
-        connection.close(&self.quotas.account(uid));
+        connection.close(&self.register.quotas.account(uid));
         self.resume(poller);
     }
 

@@ -154,7 +154,7 @@ pub(super) fn withstands(sandbox: &Sandbox, mut attack: impl FnMut()) {
     }
 }
 
-/// How much more memory a daemon may have after an attack, in KiB: the stacks of up to 64 threads that have closed
+/// How much more memory a daemon may have after an attack, in KiB: the stacks of threads that have closed
 /// descriptors, which are kept for the next ones, tables that had to grow once more, and a heap whose pieces lie in
 /// another order.
 const SLACK: u64 = 3 << 10;
