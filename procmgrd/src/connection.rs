@@ -3,8 +3,6 @@
 //! How many clients there may be, and what a request leads to, is not known here.
 
 use std::collections::HashMap;
-use std::io;
-use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -13,14 +11,14 @@ use procmgr_proto::codec::{DecodeError, decode_request, encode_event, encode_res
 use procmgr_proto::event::Event;
 use procmgr_proto::frame::CONNECTION_ID;
 use procmgr_proto::message::{Code, Invocation, Refusal, Request, Response};
-use rustix::net::sockopt::set_socket_oobinline;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{SendFlags, send};
 
 use crate::custody::Account;
-use crate::disposal::{self, Foreign};
+use crate::disposal::Foreign;
 use crate::journal;
 use crate::poll::Interest;
 use crate::reader::{Content, End, Frame, FrameReader};
+use crate::stream;
 use crate::supervisor::event::{Peer, Question};
 
 /// How long a request may take to arrive once it has begun. Clients send one in a single call; who is slower than this
@@ -70,12 +68,14 @@ pub(crate) struct Connection {
     /// The id of the request by which the client has subscribed.
     subscription: Option<u32>,
     unsent: Vec<u8>,
+    /// Where in it the last answer ends; only events are behind that.
+    answers_end: usize,
     /// Whether the client has gone and fetches no answers. What it has sent before still counts.
     is_deaf: bool,
     half_request_since: Option<Instant>,
     /// Since when the client has fetched nothing of what is unsent.
     stuck_since: Option<Instant>,
-    /// When a request came last, or when the client connected.
+    /// When a request came or was answered last, or when the client connected.
     active_at: Instant,
 }
 
@@ -90,6 +90,7 @@ impl Connection {
             arrivals: 0,
             subscription: None,
             unsent: Vec::new(),
+            answers_end: 0,
             is_deaf: false,
             half_request_since: None,
             stuck_since: None,
@@ -110,6 +111,7 @@ impl Connection {
                 None
             }
             Err(End::Broken { id, refusal }) => {
+                self.subscription = None;
                 self.stop_reading();
                 self.refuse(id, refusal, now);
                 None
@@ -120,6 +122,7 @@ impl Connection {
     /// Answers a request under way.
     pub(crate) fn answer(&mut self, number: u64, response: &Response, now: Instant) {
         if let Some(id) = self.under_way.remove(&number) {
+            self.active_at = now;
             self.send(id, response, now);
         }
     }
@@ -127,6 +130,7 @@ impl Connection {
     /// Answers a request under way by a subscription, which begins with what there is.
     pub(crate) fn subscribe(&mut self, number: u64, response: &Response, now: Instant) {
         let Some(id) = self.under_way.remove(&number) else { return };
+        self.active_at = now;
         self.subscription = self.send(id, response, now).then_some(id);
     }
 
@@ -139,7 +143,7 @@ impl Connection {
         }
         let Some(id) = self.subscription else { return };
         let overflow = match encode_event(id, event) {
-            Ok(frame) if self.unsent.len() + frame.len() <= MAX_UNTOLD => {
+            Ok(frame) if self.unsent.len() - self.answers_end + frame.len() <= MAX_UNTOLD => {
                 self.unsent.extend(frame);
                 self.stuck_since.get_or_insert(now);
                 return;
@@ -156,6 +160,7 @@ impl Connection {
     pub(crate) fn end_subscription(&mut self, refusal: Refusal, now: Instant) {
         if let Some(id) = self.subscription.take() {
             self.stop_reading();
+            self.stuck_since = None;
             self.refuse(id, refusal, now);
         }
     }
@@ -179,7 +184,7 @@ impl Connection {
 
     /// Closes the connection, whatever is unread or unsent.
     pub(crate) fn close(self, account: &Account) {
-        close(self.stream, account);
+        stream::close(self.stream, account);
     }
 
     /// Sends what the socket takes without blocking.
@@ -198,6 +203,7 @@ impl Connection {
             self.discard_unsent();
         } else if sent > 0 {
             self.unsent.drain(..sent);
+            self.answers_end = self.answers_end.saturating_sub(sent);
             self.stuck_since = Some(now);
         }
     }
@@ -219,12 +225,15 @@ impl Connection {
     }
 
     /// Returns when the client is to be cut off, and why, unless it moves.
+    ///
+    /// A subscriber may take its time to fetch what it is told: that has a bound by itself, and whoever exceeds it can
+    /// still be told so, while the half of a frame that has been sent already cannot be followed by a reason.
     pub(crate) fn deadline(&self) -> Option<(Instant, &'static str)> {
         let half = self
             .half_request_since
             .map(|since| (since + HALF_REQUEST, "the request took too long to arrive"));
-        let stuck =
-            self.stuck_since.map(|since| (since + UNREAD_ANSWERS, "answers were not fetched in time"));
+        let stuck = self.stuck_since.filter(|_| self.subscription.is_none());
+        let stuck = stuck.map(|since| (since + UNREAD_ANSWERS, "answers were not fetched in time"));
         half.into_iter().chain(stuck).min()
     }
 
@@ -289,6 +298,7 @@ impl Connection {
         });
         if let Ok(mut frame) = frame {
             self.unsent.append(&mut frame);
+            self.answers_end = self.unsent.len();
             self.stuck_since.get_or_insert(now);
             self.flush(now);
         }
@@ -297,6 +307,7 @@ impl Connection {
 
     fn discard_unsent(&mut self) {
         self.unsent = Vec::new();
+        self.answers_end = 0;
         self.stuck_since = None;
     }
 
@@ -351,33 +362,3 @@ fn checked(invocation: Invocation) -> Result<Invocation, Refusal> {
 
 /// What the kernel takes as one argument of a program: 32 pages, the NUL at its end included.
 const LONGEST_ARGUMENT: usize = 32 * 4096 - 1;
-
-/// Makes a stream ready to be received from: never to wait, neither for bytes nor for what comes with them.
-///
-/// A byte that is sent as urgent is passed over unless it is wanted in line. The descriptors that came with it would be
-/// closed by whoever reads past it, which is the event loop.
-pub(crate) fn prepare(stream: &UnixStream) -> io::Result<()> {
-    stream.set_nonblocking(true)?;
-    Ok(set_socket_oobinline(stream, true)?)
-}
-
-/// Tells somebody who has just connected that there is no place, as far as that goes without waiting.
-pub(crate) fn turn_away(stream: UnixStream, account: &Account, reason: &str) {
-    let refusal = Response::Refused(Refusal::new(Code::Limit, reason));
-    if let Ok(frame) = encode_response(CONNECTION_ID, &refusal) {
-        // Whoever does not fetch it finds the connection closed.
-        let _ = send(&stream, &frame, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
-    }
-    close(stream, account);
-}
-
-/// Closes a prepared stream. Descriptors that were sent over it and never received are closed with it, so that one with
-/// something unread is closed elsewhere.
-pub(crate) fn close(stream: UnixStream, account: &Account) {
-    // From here on nobody can send anything more.
-    let _ = stream.shutdown(Shutdown::Both);
-    let unread = recv(&stream, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
-    if !matches!(unread, Ok((0, _))) {
-        disposal::close(stream, account);
-    }
-}

@@ -28,6 +28,7 @@ mod register;
 mod server;
 mod signals;
 mod spawn;
+mod stream;
 mod supervisor;
 
 use std::env;

@@ -17,13 +17,14 @@ use procmgr_config::{Gid, Uid};
 use procmgr_proto::event::Event;
 use procmgr_proto::message::{Code, Refusal, Response};
 
-use crate::connection::{Arrival, Connection, Demand, close, prepare, turn_away};
+use crate::connection::{Arrival, Connection, Demand};
 use crate::disposal;
 use crate::journal;
 use crate::listener::{Listener, drain};
 use crate::poll::{Interest, Poller, Ready, Source};
 use crate::quota::Exceeded;
 use crate::register::{Entry, Footprint, Register};
+use crate::stream::{close, prepare, turn_away};
 use crate::supervisor::event::{Caller, Peer, Pid, Question};
 
 /// How many clients are accepted in one turn, so that a crowd at the door does not keep those inside waiting.

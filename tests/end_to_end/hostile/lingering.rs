@@ -240,6 +240,34 @@ fn those_of_any_number_of_clients_that_are_turned_away_take_hardly_any_place() {
 }
 
 #[test]
+fn any_number_of_clients_that_leave_bytes_behind_are_closed_at_once() {
+    const COUNT: usize = 20_000;
+    let sandbox = limited();
+    let before = sandbox.descriptors_of_idle_daemon();
+    let mut tar = Tar::new();
+    let mut wire = Wire::connect(&sandbox);
+    // All who close for this user have to wait.
+    let frame = encode_request(7, &invocation(b"nothing", b"start")).unwrap();
+    for _ in 0..6 {
+        wire.send_with(&frame, &[null().as_fd(), null().as_fd(), tar.socket().as_fd()]);
+        wire.expect_refusal(7, &Code::NoProg, "");
+    }
+    for count in 0..COUNT {
+        let mut other = Wire::connect(&sandbox);
+        // Somebody who is turned away may find nobody who takes it.
+        let _ = other.stream.write(&[b'x'; 64]);
+        if count % 1000 == 0 {
+            wire.expect_service();
+        }
+    }
+    wait_until("their places are free", || sandbox.client(&["-t"]).code == 0);
+    let more = sandbox.descriptors_of_idle_daemon() - before;
+    assert!(more <= 40, "{more} more descriptors");
+    drop((tar, wire));
+    is_unharmed(&sandbox, before);
+}
+
+#[test]
 fn the_daemon_ends_whatever_it_has_not_received() {
     let mut sandbox = daemon(PROGRAM);
     let mut tar = Tar::new();

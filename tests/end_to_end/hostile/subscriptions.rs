@@ -18,10 +18,14 @@ const PROGRAMS: usize = 3000;
 
 /// Has all of them come, or all of them go.
 fn change_all(sandbox: &Sandbox, are_there: bool) {
+    define(sandbox, if are_there { PROGRAMS } else { 0 });
+}
+
+/// Has so many programs with long names defined.
+fn define(sandbox: &Sandbox, count: usize) {
     let long = "x".repeat(200);
-    let programs = (0..PROGRAMS).map(|number| format!("[prog-{long}{number}]\n"));
-    let programs: String = if are_there { programs.collect() } else { String::new() };
-    sandbox.configure(&allowing_us(&format!("{PROGRAM}{programs}")));
+    let programs: Vec<String> = (0..count).map(|number| format!("[prog-{long}{number}]\n")).collect();
+    sandbox.configure(&allowing_us(&format!("{PROGRAM}{}", programs.concat())));
     sandbox.succeed(&["-r"]);
 }
 
@@ -110,6 +114,31 @@ fn a_connection_has_one_subscription_and_is_served_besides() {
     assert_eq!(wire.next(7), Ok((b"p".to_vec(), State::Running)));
     wire.expect_service();
     drop(wire);
+    is_unharmed(&sandbox, before);
+}
+
+#[test]
+fn what_there_is_at_the_beginning_may_be_more_than_is_kept_of_events() {
+    let sandbox = daemon(PROGRAM);
+    define(&sandbox, 2 * PROGRAMS);
+    let mut wire = Wire::connect(&sandbox);
+    wire.send(&encode_request(7, &Request::Subscribe).unwrap());
+    is_served(&sandbox);
+    sandbox.succeed(&["p", "start"]);
+    assert!(matches!(wire.receive(), (7, Response::Subscribed { .. })));
+    assert_eq!(wire.next(7), Ok((b"p".to_vec(), State::Starting)));
+    assert_eq!(wire.next(7), Ok((b"p".to_vec(), State::Running)));
+}
+
+#[test]
+fn a_subscription_ends_with_a_frame_behind_which_no_other_can_be_found() {
+    let sandbox = daemon(PROGRAM);
+    let before = sandbox.descriptors_of_idle_daemon();
+    let mut wire = Wire::connect(&sandbox);
+    wire.subscribe(7);
+    wire.send(b"GET / HTTP/1.1\r\n\r\n");
+    wire.expect_refusal(0, &Code::BadMsg, "");
+    wire.expect_end();
     is_unharmed(&sandbox, before);
 }
 

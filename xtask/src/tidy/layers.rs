@@ -73,6 +73,7 @@ const ADAPTERS: [(&str, &[&str]); 17] = [
             "procmgrd/src/process.rs",
             "xtask/src/bench/attacker.rs",
             "xtask/src/bench/wire.rs",
+            "procmgrd/src/stream.rs",
         ],
     ),
     (
