@@ -21,7 +21,7 @@ pub(crate) fn run(seconds: &str) -> Result<(), String> {
     // In an optimised build, cargo-fuzz keeps the checks of a debug build. Safe code has no need of a sanitizer.
     if !fuzz(["build", "--sanitizer", "none"]).status().map_err(because("run cargo"))?.success() {
         return Err("fuzz: cannot build the targets; is cargo-fuzz there? It comes by \
-                    `cargo install --locked cargo-fuzz`, and needs a C++ compiler"
+                    `cargo install --locked --version 0.13.2 cargo-fuzz`, and needs a C++ compiler"
             .to_owned());
     }
     println!("{HEADING}");

@@ -44,6 +44,6 @@ Usage: cargo xtask TASK
                   Measures how long honest clients wait while others crowd the socket;
                   quickly, to see that it works; failing if they wait for too long
   demo            Builds procmgr and plays a session with it, each step checked
-  fuzz [SECONDS]  Feeds each target of the fuzzer with made-up input, for a minute or so long
+  fuzz [SECONDS]  Feeds each target of the fuzzer with made-up input, for a minute, or SECONDS
   tidy            Checks the rules of the house that no compiler knows
 ";
