@@ -1,6 +1,6 @@
 //! Watching: what `--watch` shows, for people and for scripts, and how it ends.
 //!
-//! What subscriptions promise beyond what the command shows is in `subscriptions`.
+//! What subscriptions promise beyond what the command shows is in `hostile::subscriptions`.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};

@@ -1,4 +1,6 @@
 //! Garbage: bytes that chance has made up, for a minute.
+//!
+//! What a certain frame is answered with is told elsewhere; here, that nobody else notices, and that nothing stays.
 
 use std::io::Read;
 use std::net::Shutdown;
@@ -14,7 +16,8 @@ use procmgr_proto::stdio;
 use crate::harness::Sandbox;
 use crate::hostile::wire::{Calm, PROMPT, Wire, daemon_with, invocation, is_served, null, request_header};
 
-/// One of the named long tests: the issue wants a minute of it. The others run meanwhile.
+/// One of the named long tests. Its first half minute is for the heap to find its level, or no leak could be told from it;
+/// and what chance hits rarely takes many tries. The others run meanwhile.
 #[test]
 fn a_minute_of_garbage_keeps_nobody_waiting_and_leaves_nothing_behind() {
     const DURATION: Duration = Duration::from_secs(60);

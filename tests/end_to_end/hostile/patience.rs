@@ -1,4 +1,6 @@
 //! Clients that are slow, silent or gone, that ask too much at once, or do not listen.
+//!
+//! What they say is well-formed as far as it goes; frames that are none are in `frames`.
 
 use std::io::{self, ErrorKind, Write};
 use std::net::Shutdown;
