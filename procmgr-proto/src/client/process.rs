@@ -26,6 +26,7 @@ pub(super) struct DaemonProcess {
 impl DaemonProcess {
     /// Takes hold of the process.
     pub(super) fn behind(stream: &UnixStream) -> Self {
+        // Not by rustix: its PIDs are never 0, which the kernel says of a process of another PID namespace.
         let pid = getsockopt(stream, PeerCredentials).map_or(0, |credentials| credentials.pid());
         let is_other = pid != process::id().cast_signed();
         let pid = Pid::from_raw(pid).filter(|_| is_other);
