@@ -14,28 +14,6 @@ use rustix::net::{
 
 use crate::frame::MAX_DESCRIPTORS;
 
-/// The standard input, output and error of a script, owned; dropping them closes them.
-#[derive(Debug)]
-pub struct Stdio {
-    /// What the script reads.
-    pub stdin: OwnedFd,
-    /// What the script writes.
-    pub stdout: OwnedFd,
-    /// Where the script complains.
-    pub stderr: OwnedFd,
-}
-
-impl Stdio {
-    /// Takes the descriptors that came with a frame, in the order in which they came.
-    ///
-    /// # Errors
-    /// Gives them back if they are not three.
-    pub fn from_descriptors(descriptors: Vec<OwnedFd>) -> Result<Self, Vec<OwnedFd>> {
-        let [stdin, stdout, stderr] = <[OwnedFd; 3]>::try_from(descriptors)?;
-        Ok(Self { stdin, stdout, stderr })
-    }
-}
-
 /// A standard input, output and error to be lent to a script: sending them gives the daemon duplicates.
 #[derive(Clone, Copy, Debug)]
 pub struct StdioRef<'a> {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -14,7 +14,7 @@ use procmgr_proto::codec::{encode_event, encode_request, encode_response};
 use procmgr_proto::error::{ClientError, ConnectError};
 use procmgr_proto::frame::{CONNECTION_ID, HEADER_LENGTH, Header, Kind, MAX_BODY};
 use procmgr_proto::message::{Code, ExitStatus, Invocation, ProgramEntry, Refusal, Request, Response};
-use procmgr_proto::stdio::{self, Stdio, StdioRef};
+use procmgr_proto::stdio::{self, StdioRef};
 use rustix::fs::OFlags;
 use tempfile::tempdir;
 
@@ -87,11 +87,11 @@ fn an_invocation_brings_its_words_and_three_descriptors_that_work() {
     let daemon = |stream: UnixStream| {
         let (header, request, descriptors) = next_request(&stream);
         assert_eq!(request, Request::Invoke(invocation(b"level-1".to_vec())));
-        let stdio = Stdio::from_descriptors(descriptors).unwrap();
+        let [stdin, stdout, stderr] = <[OwnedFd; 3]>::try_from(descriptors).unwrap();
         let mut input = String::new();
-        File::from(stdio.stdin).read_to_string(&mut input).unwrap();
-        File::from(stdio.stdout).write_all(input.to_uppercase().as_bytes()).unwrap();
-        File::from(stdio.stderr).write_all(b"complaint").unwrap();
+        File::from(stdin).read_to_string(&mut input).unwrap();
+        File::from(stdout).write_all(input.to_uppercase().as_bytes()).unwrap();
+        File::from(stderr).write_all(b"complaint").unwrap();
         send(&stream, header.id, &Response::Done);
     };
     let (stdin, mut input) = std::io::pipe().unwrap();
