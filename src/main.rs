@@ -43,7 +43,7 @@ fn main() -> ExitCode {
             logging::init(log, daemon.foreground);
             serve(config_path(config), daemon)
         }
-        Mode::Client(command) => ask(config, &command),
+        Mode::Client(command) => ask(config, command),
     }
     .into()
 }
@@ -74,7 +74,7 @@ fn serve(config: PathBuf, daemon: DaemonArgs) -> u8 {
     status
 }
 
-fn ask(config: Option<PathBuf>, command: &Command) -> u8 {
+fn ask(config: Option<PathBuf>, command: Command) -> u8 {
     match socket_path(config) {
         Ok(socket) => command.run(&socket),
         Err(error) => {

@@ -23,7 +23,7 @@ pub(crate) enum Failure {
 }
 
 /// Carries out a command. Returns the exit status.
-pub(crate) fn perform(command: &Command, socket: &Path) -> Result<u8, Failure> {
+pub(crate) fn perform(command: Command, socket: &Path) -> Result<u8, Failure> {
     if let Command::Test = command {
         return test(socket);
     }
@@ -32,9 +32,9 @@ pub(crate) fn perform(command: &Command, socket: &Path) -> Result<u8, Failure> {
         Command::Test => client.ping()?,
         Command::Stop => client.stop()?,
         Command::Reload => output::remarks(&client.reload()?),
-        Command::List(format) => output::programs(&client.list()?, *format)?,
+        Command::List(format) => output::programs(&client.list()?, format)?,
         Command::Watch(format) => {
-            watch::follow(client.subscribe()?, *format)?;
+            watch::follow(client.subscribe()?, format)?;
             // Nobody reads on: there is nothing to complain about, nor is it what was asked for.
             return Ok(FAILED);
         }

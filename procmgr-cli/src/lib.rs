@@ -78,14 +78,15 @@ impl Command {
     /// Asks the daemon at this socket, shows what there is to show, and returns the exit status.
     ///
     /// Waits as long as the daemon takes.
-    pub fn run(&self, socket: &Path) -> u8 {
+    pub fn run(self, socket: &Path) -> u8 {
+        let failure_status = self.failure_status();
         connection::perform(self, socket).unwrap_or_else(|failure| {
             match &failure {
                 Failure::Client(ClientError::Refused(refusal)) => output::refusal(refusal),
                 Failure::Output(error) => output::unwritten(error),
                 Failure::Connect(_) | Failure::Client(_) => output::error(&failure),
             }
-            self.failure_status()
+            failure_status
         })
     }
 }

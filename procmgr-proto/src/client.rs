@@ -165,7 +165,7 @@ impl Client {
     /// let (program, action) = (b"web".to_vec(), b"reload".to_vec());
     /// let invocation = Invocation { program, action, arguments: Vec::new() };
     ///
-    /// let outcome = client.invoke(&invocation, silent)?;
+    /// let outcome = client.invoke(invocation, silent)?;
     ///
     /// assert_eq!(outcome, Outcome::Exited(ExitStatus::Code(3)));
     /// # Ok(())
@@ -174,9 +174,8 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub fn invoke(&mut self, invocation: &Invocation, stdio: StdioRef<'_>) -> Result<Outcome, ClientError> {
-        let request = Request::Invoke(invocation.clone());
-        match self.exchange(&request, &stdio.descriptors())?.1 {
+    pub fn invoke(&mut self, invocation: Invocation, stdio: StdioRef<'_>) -> Result<Outcome, ClientError> {
+        match self.exchange(&Request::Invoke(invocation), &stdio.descriptors())?.1 {
             Response::Done => Ok(Outcome::Done),
             Response::Exited(status) => Ok(Outcome::Exited(status)),
             Response::Status { running } => Ok(Outcome::Status { running }),

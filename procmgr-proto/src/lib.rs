@@ -21,7 +21,7 @@
 //!     action: b"start".to_vec(),
 //!     arguments: vec![b"level-1".to_vec()],
 //! };
-//! match client.invoke(&invocation, StdioRef::of_process())? {
+//! match client.invoke(invocation, StdioRef::of_process())? {
 //!     Outcome::Done => println!("started"),
 //!     Outcome::Exited(status) => println!("ended: {status}"),
 //!     Outcome::Status { running } => println!("running: {running}"),

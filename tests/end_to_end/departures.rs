@@ -97,7 +97,7 @@ fn a_word_with_a_nul_is_refused_before_anything_is_stopped_for_it() {
         procmgr_proto::stdio::StdioRef { stdin: null.as_fd(), stdout: null.as_fd(), stderr: null.as_fd() };
     let invocation =
         Invocation { program: b"p".to_vec(), action: b"restart".to_vec(), arguments: vec![b"a\0b".to_vec()] };
-    let error = client.invoke(&invocation, stdio).unwrap_err();
+    let error = client.invoke(invocation, stdio).unwrap_err();
     assert_eq!(error.to_string(), "(BADMSG) names and arguments hold no NUL");
     assert_eq!(sandbox.succeed(&["-a"]), "p: running\n");
 }
@@ -111,7 +111,7 @@ fn a_name_of_megabytes_is_neither_logged_nor_sent_back_whole() {
         procmgr_proto::stdio::StdioRef { stdin: null.as_fd(), stdout: null.as_fd(), stderr: null.as_fd() };
     let invocation =
         Invocation { program: vec![b'\x1b'; 4_000_000], action: vec![7; 100_000], arguments: Vec::new() };
-    let error = client.invoke(&invocation, stdio).unwrap_err().to_string();
+    let error = client.invoke(invocation, stdio).unwrap_err().to_string();
     assert!(error.starts_with("(NOPROG) there is no program ") && error.len() < 1000, "{}", error.len());
     assert!(sandbox.log().contains("NOPROG"), "{}", sandbox.log());
     assert!(sandbox.log().len() < 10_000);

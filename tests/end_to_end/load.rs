@@ -27,7 +27,7 @@ fn five_hundred_programs_are_started_with_the_daemon_and_stopped() {
     assert!(before < 20, "{before} descriptors");
     let mut client = Client::connect(&sandbox.socket()).unwrap();
     for number in 0..PROGRAMS {
-        let outcome = client.invoke(&invocation(number, "stop"), StdioRef::of_process()).unwrap();
+        let outcome = client.invoke(invocation(number, "stop"), StdioRef::of_process()).unwrap();
         assert_eq!(outcome, Outcome::Exited(ExitStatus::Signal(15)));
     }
     drop(client);
@@ -166,7 +166,7 @@ fn thousands_of_requests_leave_no_memory_behind() {
                     action: action.into(),
                     arguments: vec![vec![b'x'; 1000]; arguments],
                 };
-                client.invoke(&invocation, StdioRef::of_process())
+                client.invoke(invocation, StdioRef::of_process())
             };
             assert_eq!(invoke("p", "signal", 1).unwrap(), Outcome::Exited(ExitStatus::Code(3)));
             assert_eq!(invoke("p", "start", 1).unwrap(), Outcome::Done);

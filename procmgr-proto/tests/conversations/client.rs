@@ -32,7 +32,7 @@ fn talk<R>(daemon: impl FnOnce(UnixStream) + Send + 'static, client: impl FnOnce
 }
 
 fn invoke(client: &mut Client) -> Result<Outcome, ClientError> {
-    client.invoke(&invocation(b"level-1".to_vec()), StdioRef::of_process())
+    client.invoke(invocation(b"level-1".to_vec()), StdioRef::of_process())
 }
 
 fn invocation(argument: Vec<u8>) -> Invocation {
@@ -101,7 +101,7 @@ fn an_invocation_brings_its_words_and_three_descriptors_that_work() {
     drop(input);
 
     let lent = StdioRef { stdin: stdin.as_fd(), stdout: stdout.as_fd(), stderr: stderr.as_fd() };
-    let outcome = talk(daemon, |client| client.invoke(&invocation(b"level-1".to_vec()), lent)).unwrap();
+    let outcome = talk(daemon, |client| client.invoke(invocation(b"level-1".to_vec()), lent)).unwrap();
 
     drop((stdout, stderr));
     let mut texts = (String::new(), String::new());
@@ -148,7 +148,7 @@ fn after_a_refusal_the_connection_serves_on() {
 fn a_request_over_the_limit_is_not_sent_and_the_connection_serves_on() {
     talk(answer(Response::Done), |client| {
         let huge = invocation(vec![b'x'; MAX_BODY as usize]);
-        let error = client.invoke(&huge, StdioRef::of_process()).unwrap_err();
+        let error = client.invoke(huge, StdioRef::of_process()).unwrap_err();
         assert!(matches!(error, ClientError::TooLarge));
         client.ping().unwrap();
     });
@@ -278,7 +278,7 @@ fn a_refusal_in_the_middle_of_a_large_request_is_read() {
         send(&stream, id, &Response::Refused(refusal()));
     };
     let large = invocation(vec![b'x'; 3 << 20]);
-    let result = talk(impatient, |client| client.invoke(&large, StdioRef::of_process()));
+    let result = talk(impatient, |client| client.invoke(large, StdioRef::of_process()));
     assert!(matches!(result, Err(ClientError::Refused(found)) if found == refusal()));
 }
 
