@@ -2,13 +2,12 @@
 //!
 //! None of them ever keeps a file from being used.
 
-use procmgr_proto::message::Action;
 use strsim::damerau_levenshtein;
 
-use crate::Definition;
 use crate::diagnostic::{Collector, quote};
 use crate::keys::{ProgramKeys, global_keys, is_global_key, is_program_key, program_keys};
 use crate::syntax::{Entry, Word};
+use crate::{Action, Definition};
 
 /// Warns about the settings of a program that cannot take effect.
 pub(crate) fn program(keys: &ProgramKeys<'_>, definition: &Definition, findings: &mut Collector) {

@@ -2,11 +2,9 @@
 //!
 //! What a value means is not known here.
 
-use procmgr_proto::message::Action;
-
-use crate::check;
 use crate::diagnostic::Collector;
 use crate::syntax::Entry;
+use crate::{Action, check};
 
 /// What each program's section may say; the last entry of a key counts.
 #[derive(Default)]

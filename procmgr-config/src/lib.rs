@@ -19,8 +19,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use procmgr_proto::message::Action;
-
 /// All that a configuration file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -55,6 +53,52 @@ impl Definition {
     /// Returns what the section says of an action.
     pub fn rule(&self, action: Action) -> &Rule {
         &self.rules[action as usize]
+    }
+}
+
+/// What can be asked for on a program, and what a section has keys for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Starts the program.
+    Start,
+    /// Stops the program and starts it again.
+    Restart,
+    /// Has the program read its configuration again.
+    Reload,
+    /// Does what the script wishes.
+    Signal,
+    /// Stops the program.
+    Stop,
+    /// Tells whether the program runs.
+    Status,
+}
+
+impl Action {
+    /// Every action, in the order of the manual.
+    pub const ALL: [Self; 6] =
+        [Self::Start, Self::Restart, Self::Reload, Self::Signal, Self::Stop, Self::Status];
+
+    /// Returns the action of that name, if there is one.
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.name().as_bytes() == name)
+    }
+
+    /// Returns the name by which users and configuration files call this action.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Restart => "restart",
+            Self::Reload => "reload",
+            Self::Signal => "signal",
+            Self::Stop => "stop",
+            Self::Status => "status",
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
     }
 }
 
@@ -139,5 +183,20 @@ impl fmt::Display for ProgramName {
 impl fmt::Debug for ProgramName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "\"{self}\"")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Action;
+
+    #[test]
+    fn an_action_is_found_by_its_name_as_it_is_written_and_by_no_other() {
+        for action in Action::ALL {
+            assert_eq!(Action::from_name(action.name().as_bytes()), Some(action));
+        }
+        for name in [&b"Restart"[..], b"restart ", b"re", b""] {
+            assert_eq!(Action::from_name(name), None);
+        }
     }
 }

@@ -5,15 +5,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use procmgr_proto::message::Action;
-
 use crate::accounts::{Account, Accounts};
-use crate::check;
 use crate::diagnostic::Collector;
 use crate::document::Document;
 use crate::keys::{ActionKeys, GlobalKeys, ProgramKeys};
 use crate::syntax::Entry;
 use crate::value::{self, Expected};
+use crate::{Action, check};
 use crate::{Allowed, Config, Definition, Gid, Group, Identity, ProgramName, Rule};
 
 /// Returns what a document says. Where a value is unusable, an error is found and the result must not be used.

@@ -58,7 +58,7 @@
 //! Enumerations that later versions add to are `#[non_exhaustive]`. Others are not, on purpose: the fields of messages
 //! are fixed by the wire, as are the kinds of frames, the faults of a header or body and the answers to an invocation,
 //! and so are structures and enumerations that mirror them. What is received by [`stdio::receive`] is all that the kernel
-//! tells. [`message::Action`] is for those who carry out actions, who have to know each; a client needs the names only.
+//! tells. Actions are no enumeration at all: they travel by their names, and later daemons may know others.
 
 pub mod client;
 pub mod codec;

@@ -50,66 +50,11 @@ impl Request {
 pub struct Invocation {
     /// The name of the program: what follows `prog-` in its section.
     pub program: Vec<u8>,
-    /// The name of the action, such as `start`; see [`Action::from_name`].
+    /// The name of the action: `start`, `restart`, `reload`, `signal`, `stop` or `status`. A later daemon may know others,
+    /// so a client hands on what its user says; one that the daemon does not know is refused by [`Code::NoAction`].
     pub action: Vec<u8>,
     /// The arguments of the script; the first one is its `$0`.
     pub arguments: Vec<Vec<u8>>,
-}
-
-/// An action that the daemon knows. A client needs it for the names only: those of later daemons may be others, so it
-/// hands on what its user says.
-///
-/// # Example
-///
-/// ```
-/// use procmgr_proto::message::Action;
-///
-/// assert_eq!(Action::from_name(b"restart"), Some(Action::Restart));
-/// assert_eq!(Action::from_name(b"Restart"), None);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Action {
-    /// Starts the program.
-    Start,
-    /// Stops the program and starts it again.
-    Restart,
-    /// Has the program read its configuration again.
-    Reload,
-    /// Does what the script wishes.
-    Signal,
-    /// Stops the program.
-    Stop,
-    /// Tells whether the program runs.
-    Status,
-}
-
-impl Action {
-    /// Every action, in the order of the manual.
-    pub const ALL: [Self; 6] =
-        [Self::Start, Self::Restart, Self::Reload, Self::Signal, Self::Stop, Self::Status];
-
-    /// Returns the action of that name, if there is one.
-    pub fn from_name(name: &[u8]) -> Option<Self> {
-        Self::ALL.into_iter().find(|action| action.name().as_bytes() == name)
-    }
-
-    /// Returns the name by which users and configuration files call this action.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Restart => "restart",
-            Self::Reload => "reload",
-            Self::Signal => "signal",
-            Self::Stop => "stop",
-            Self::Status => "status",
-        }
-    }
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
 }
 
 /// What the daemon answers. Each request is answered once; a subscription may besides be ended by a refusal.

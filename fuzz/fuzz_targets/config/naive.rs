@@ -9,8 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use procmgr_config::{Allowed, Config, Definition, Gid, Group, Identity, ProgramName, Rule, Uid};
-use procmgr_proto::message::Action;
+use procmgr_config::{Action, Allowed, Config, Definition, Gid, Group, Identity, ProgramName, Rule, Uid};
 
 pub(crate) const DEFAULT_SOCKET: &str = "/default";
 

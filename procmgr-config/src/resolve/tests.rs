@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use procmgr_proto::message::Action;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
@@ -17,7 +16,7 @@ use crate::accounts::{Account, Accounts};
 use crate::diagnostic::{Collector, Findings, Severity};
 use crate::document::Document;
 use crate::resolve::{identity, resolve};
-use crate::{Allowed, Config, Definition, Gid, Group, Identity, ProgramName, Rule, Uid};
+use crate::{Action, Allowed, Config, Definition, Gid, Group, Identity, ProgramName, Rule, Uid};
 
 /// Knows user 7, whose primary group is 70; not user 8; and fails to tell about user 9.
 fn account(uid: Uid) -> Result<Account, Errno> {

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use procmgr_config::{Allowed, Definition, ProgramName, Rule};
-use procmgr_proto::message::{Action, ExitStatus};
+use procmgr_config::{Action, Allowed, Definition, ProgramName, Rule};
+use procmgr_proto::message::ExitStatus;
 
 use crate::fuzz::input::Input;
 use crate::supervisor::model::{ANNA, GROUP, ROOT, Step};

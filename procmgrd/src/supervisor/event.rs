@@ -6,9 +6,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use procmgr_config::{Config, Definition, Gid, Group, ProgramName, Rule, Uid};
+use procmgr_config::{Action, Config, Definition, Gid, Group, ProgramName, Rule, Uid};
 use procmgr_proto::event::ProgramStatus;
-use procmgr_proto::message::{Action, ExitStatus, Invocation, Response};
+use procmgr_proto::message::{ExitStatus, Invocation, Response};
 
 /// Something that has happened.
 ///

@@ -21,8 +21,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use procmgr_config::{Config, Definition, Group, ProgramName, Uid};
-use procmgr_proto::message::{Action, Code, ExitStatus, Invocation, Refusal, Response};
+use procmgr_config::{Action, Config, Definition, Group, ProgramName, Uid};
+use procmgr_proto::message::{Code, ExitStatus, Invocation, Refusal, Response};
 
 use crate::supervisor::call::{Call, refuse, reply, shown};
 use crate::supervisor::event::{

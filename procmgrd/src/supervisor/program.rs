@@ -42,9 +42,9 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use procmgr_config::{Allowed, Definition, ProgramName, Rule};
+use procmgr_config::{Action, Allowed, Definition, ProgramName, Rule};
 use procmgr_proto::event;
-use procmgr_proto::message::{Action, Code, ExitStatus, Response};
+use procmgr_proto::message::{Code, ExitStatus, Response};
 
 use crate::supervisor::call::{Call, refuse, reply};
 use crate::supervisor::condition::Condition;

@@ -12,7 +12,7 @@ use crate::tidy::rust::Source;
 const ARROWS: [(&str, &[&str]); 7] = [
     ("procmgr", &["procmgr-cli", "procmgrd", "procmgr-config", "procmgr-proto"]),
     ("procmgrd", &["procmgr-config", "procmgr-proto"]),
-    ("procmgr-config", &["procmgr-proto"]),
+    ("procmgr-config", &[]),
     ("procmgr-cli", &["procmgr-proto"]),
     ("procmgr-proto", &[]),
     ("procmgr-fuzz", &["procmgrd", "procmgr-config", "procmgr-proto"]),

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
+use procmgr_config::Action::{self, Start, Stop};
 use procmgr_config::{Definition, Group};
-use procmgr_proto::message::Action::{self, Start, Stop};
 use procmgr_proto::message::Code;
 
 use crate::supervisor::STARTS_PER_DEADLINE;

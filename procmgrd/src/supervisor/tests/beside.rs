@@ -2,7 +2,7 @@
 //!
 //! A default reload is a restart, whose further fate is tested in `requests` and `spawns`.
 
-use procmgr_proto::message::Action::{self, Reload, Restart, Signal, Start, Status, Stop};
+use procmgr_config::Action::{self, Reload, Restart, Signal, Start, Status, Stop};
 use procmgr_proto::message::{Code, ExitStatus, Response};
 
 use crate::supervisor::event::Pid;

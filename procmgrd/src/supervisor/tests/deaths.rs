@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use procmgr_proto::message::Action::{Restart, Signal, Start, Stop};
+use procmgr_config::Action::{Restart, Signal, Start, Stop};
 use procmgr_proto::message::{Code, ExitStatus};
 
 use crate::supervisor::event::Pid;

@@ -17,8 +17,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use procmgr_config::{Allowed, Config, Definition, Gid, ProgramName, Rule, Uid};
-use procmgr_proto::message::{Action, Code, ExitStatus, Invocation, Refusal, Response};
+use procmgr_config::{Action, Allowed, Config, Definition, Gid, ProgramName, Rule, Uid};
+use procmgr_proto::message::{Code, ExitStatus, Invocation, Refusal, Response};
 
 use crate::supervisor::Supervisor;
 use crate::supervisor::event::{

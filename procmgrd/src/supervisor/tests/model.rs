@@ -8,9 +8,9 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use procmgr_config::{Config, Definition, Gid, Group, ProgramName, Uid};
+use procmgr_config::{Action, Config, Definition, Gid, Group, ProgramName, Uid};
 use procmgr_proto::event::{ProgramStatus, State};
-use procmgr_proto::message::{Action, ExitStatus, Invocation, ProgramEntry, Response};
+use procmgr_proto::message::{ExitStatus, Invocation, ProgramEntry, Response};
 
 use crate::supervisor::Supervisor;
 use crate::supervisor::event::{

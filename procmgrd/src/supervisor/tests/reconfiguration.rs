@@ -4,8 +4,8 @@
 
 use std::path::PathBuf;
 
+use procmgr_config::Action::{self, Reload, Restart, Signal, Start, Status, Stop};
 use procmgr_config::{Definition, Group, Rule};
-use procmgr_proto::message::Action::{self, Reload, Restart, Signal, Start, Status, Stop};
 use procmgr_proto::message::{Code, Response};
 
 use crate::supervisor::event::{Changes, Effect, Event, Loaded, Pid, Rejected, Report};

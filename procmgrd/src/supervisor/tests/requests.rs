@@ -2,7 +2,7 @@
 //!
 //! What becomes of the scripts that they run is tested in `spawns`.
 
-use procmgr_proto::message::Action::{Restart, Start, Stop};
+use procmgr_config::Action::{Restart, Start, Stop};
 use procmgr_proto::message::Code;
 
 use crate::supervisor::tests::{

@@ -2,8 +2,8 @@
 //!
 //! How one peer is judged by one rule is tested beside `access`; refusals that a state is the reason for, in `requests`.
 
+use procmgr_config::Action::{self, Reload, Restart, Signal, Start, Status, Stop};
 use procmgr_config::Allowed;
-use procmgr_proto::message::Action::{self, Reload, Restart, Signal, Start, Status, Stop};
 use procmgr_proto::message::{Code, ProgramEntry, Response};
 
 use crate::supervisor::event::{Control, Effect, Event, Question};

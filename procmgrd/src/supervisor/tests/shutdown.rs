@@ -2,7 +2,7 @@
 //!
 //! Who may end it is tested in `rights`.
 
-use procmgr_proto::message::Action::{Reload, Restart, Signal, Start, Status, Stop};
+use procmgr_config::Action::{Reload, Restart, Signal, Start, Status, Stop};
 use procmgr_proto::message::Code;
 
 use crate::supervisor::event::{Control, Effect, Event, Pid, Question, Report};

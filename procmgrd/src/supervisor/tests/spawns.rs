@@ -2,7 +2,7 @@
 //!
 //! When a script is run at all is tested in `requests` and in `beside`.
 
-use procmgr_proto::message::Action::{Restart, Start, Stop};
+use procmgr_config::Action::{Restart, Start, Stop};
 use procmgr_proto::message::Code;
 
 use crate::supervisor::event::Event;

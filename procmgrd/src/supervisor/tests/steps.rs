@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use procmgr_config::{Allowed, Definition, ProgramName, Rule};
-use procmgr_proto::message::{Action, ExitStatus};
+use procmgr_config::{Action, Allowed, Definition, ProgramName, Rule};
+use procmgr_proto::message::ExitStatus;
 use proptest::bool::weighted;
 use proptest::collection::vec;
 use proptest::option;

@@ -2,8 +2,8 @@
 //!
 //! That it always adds up to what there is, is the model's to show.
 
+use procmgr_config::Action::{self, Reload, Restart, Signal, Start, Status, Stop};
 use procmgr_proto::event::{ProgramStatus, State};
-use procmgr_proto::message::Action::{self, Reload, Restart, Signal, Start, Status, Stop};
 use procmgr_proto::message::{ExitStatus, Response};
 
 use crate::supervisor::event::{Change, Event, Loaded, Pid, Question};
