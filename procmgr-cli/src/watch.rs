@@ -91,7 +91,7 @@ fn is_wanted(subscription: &Subscription) -> io::Result<bool> {
         match poll(&mut watched, None) {
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
-            Ok(_) => return Ok(!watched[1].revents().contains(PollFlags::ERR)),
+            Ok(_) => return Ok(!watched[1].revents().intersects(PollFlags::ERR | PollFlags::HUP)),
         }
     }
 }

@@ -7,15 +7,15 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use procmgr_proto::codec::{DecodeError, decode_request, encode_event, encode_response};
-use procmgr_proto::event::Event;
-use procmgr_proto::frame::CONNECTION_ID;
+use procmgr_proto::codec::{DecodeError, decode_request, encode_response};
+use procmgr_proto::frame::{CONNECTION_ID, HEADER_LENGTH, Header};
 use procmgr_proto::message::{Code, Invocation, Refusal, Request, Response};
 use rustix::net::{SendFlags, send};
 
 use crate::custody::Account;
 use crate::disposal::Foreign;
 use crate::journal;
+use crate::news::EventFrame;
 use crate::poll::Interest;
 use crate::reader::{Content, End, Frame, FrameReader};
 use crate::stream;
@@ -27,6 +27,10 @@ const HALF_REQUEST: Duration = Duration::from_secs(10);
 
 /// How long a client may take to fetch its answers.
 const UNREAD_ANSWERS: Duration = Duration::from_secs(30);
+
+/// How long a subscriber may take to fetch anything of what it is told: long enough for a terminal that somebody has
+/// stopped, and not for ever, since the connection might be one that nobody holds any more.
+const UNREAD_EVENTS: Duration = Duration::from_secs(300);
 
 /// How many requests of one connection may be under way. More wait in the socket until some are answered.
 const MAX_UNDER_WAY: usize = 64;
@@ -70,6 +74,8 @@ pub(crate) struct Connection {
     unsent: Vec<u8>,
     /// Where in it the last answer ends; only events are behind that.
     answers_end: usize,
+    /// Whether the socket took no more when it was tried last.
+    is_full: bool,
     /// Whether the client has gone and fetches no answers. What it has sent before still counts.
     is_deaf: bool,
     half_request_since: Option<Instant>,
@@ -91,6 +97,7 @@ impl Connection {
             subscription: None,
             unsent: Vec::new(),
             answers_end: 0,
+            is_full: false,
             is_deaf: false,
             half_request_since: None,
             stuck_since: None,
@@ -137,27 +144,30 @@ impl Connection {
     /// Tells the client of an event, if it has subscribed. It goes out with the next answer or [`flush`](Self::flush).
     ///
     /// Whoever does not fetch events in time is cut off, once it has fetched what is kept for it.
-    pub(crate) fn tell(&mut self, event: &Event, now: Instant) {
-        if self.unsent.len() >= MAX_UNSENT {
+    pub(crate) fn tell(&mut self, event: &EventFrame, now: Instant) {
+        if self.unsent.len() >= MAX_UNSENT && !self.is_full {
             self.flush(now);
         }
         let Some(id) = self.subscription else { return };
-        let overflow = match encode_event(id, event) {
-            Ok(frame) if self.unsent.len() - self.answers_end + frame.len() <= MAX_UNTOLD => {
-                self.unsent.extend(frame);
-                self.stuck_since.get_or_insert(now);
-                return;
-            }
-            Ok(_) => "events were not fetched in time".to_owned(),
-            Err(error) => error.to_string(),
-        };
+        let untold = self.unsent.len() - self.answers_end;
+        if untold + HEADER_LENGTH + event.body.len() > MAX_UNTOLD {
+            return self.end_subscription("events were not fetched in time", now);
+        }
+        self.unsent.extend(Header { id, ..event.header }.to_bytes());
+        self.unsent.extend(&event.body);
+        self.stuck_since.get_or_insert(now);
+    }
+
+    /// Ends the subscription, if there is one, because the client has used up what it may use. The connection ends with
+    /// it, when the client has fetched what is kept for it and this.
+    pub(crate) fn end_subscription(&mut self, reason: &str, now: Instant) {
         self.under_way.clear();
-        self.end_subscription(Refusal::new(Code::Limit, overflow), now);
+        self.unsubscribe(Refusal::new(Code::Limit, reason), now);
     }
 
     /// Ends the subscription, if there is one, and with it the connection, once all that is under way is answered and
     /// fetched.
-    pub(crate) fn end_subscription(&mut self, refusal: Refusal, now: Instant) {
+    pub(crate) fn unsubscribe(&mut self, refusal: Refusal, now: Instant) {
         if let Some(id) = self.subscription.take() {
             self.stop_reading();
             self.stuck_since = None;
@@ -182,6 +192,15 @@ impl Connection {
         self.hang_up();
     }
 
+    /// Finishes the connection because its time is over. A subscriber is told so behind all that it has not fetched.
+    pub(crate) fn time_out(&mut self, reason: &str, now: Instant) {
+        if self.is_subscribed() {
+            self.end_subscription(reason, now);
+        } else {
+            self.cut_off(reason, now);
+        }
+    }
+
     /// Closes the connection, whatever is unread or unsent.
     pub(crate) fn close(self, account: &Account) {
         stream::close(self.stream, account);
@@ -191,11 +210,15 @@ impl Connection {
     pub(crate) fn flush(&mut self, now: Instant) {
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         let mut sent = 0;
+        self.is_full = false;
         while sent < self.unsent.len() {
             match send(&self.stream, &self.unsent[sent..], flags) {
                 Ok(count) => sent += count,
                 Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => break,
+                Err(rustix::io::Errno::AGAIN) => {
+                    self.is_full = true;
+                    break;
+                }
                 Err(_) => return self.hang_up(),
             }
         }
@@ -226,14 +249,15 @@ impl Connection {
 
     /// Returns when the client is to be cut off, and why, unless it moves.
     ///
-    /// A subscriber may take its time to fetch what it is told: that has a bound by itself, and whoever exceeds it can
-    /// still be told so, while the half of a frame that has been sent already cannot be followed by a reason.
+    /// A subscriber may take its time to fetch what it is told, for that has a bound by itself.
     pub(crate) fn deadline(&self) -> Option<(Instant, &'static str)> {
         let half = self
             .half_request_since
             .map(|since| (since + HALF_REQUEST, "the request took too long to arrive"));
-        let stuck = self.stuck_since.filter(|_| self.subscription.is_none());
-        let stuck = stuck.map(|since| (since + UNREAD_ANSWERS, "answers were not fetched in time"));
+        let stuck = self.stuck_since.map(|since| match self.subscription {
+            Some(_) => (since + UNREAD_EVENTS, "events were not fetched in time"),
+            None => (since + UNREAD_ANSWERS, "answers were not fetched in time"),
+        });
         half.into_iter().chain(stuck).min()
     }
 
@@ -241,6 +265,11 @@ impl Connection {
     /// neither is a subscription, nor an answer that is not fetched: whoever has many of these would keep others out.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
         self.under_way.is_empty().then_some(self.active_at)
+    }
+
+    /// Returns whether there is something to be sent and the socket may take it.
+    pub(crate) fn can_flush(&self) -> bool {
+        !self.is_full && !self.unsent.is_empty()
     }
 
     /// Returns whether the client is told of events.

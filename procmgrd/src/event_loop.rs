@@ -15,7 +15,7 @@ use crate::connection::Demand;
 use crate::disposal::Foreign;
 use crate::error::Error;
 use crate::journal::{self, Journal};
-use crate::news;
+use crate::news::EventFrame;
 use crate::notify::Notifier;
 use crate::poll::{Poller, READY_PER_WAIT, Ready, Source};
 use crate::process;
@@ -177,7 +177,7 @@ impl Daemon {
             Effect::Reply { caller, response } => self.reply(caller, &response),
             Effect::Report(report) => journal::report(&report),
             Effect::Publish(change) => {
-                let event = news::event(change, SystemTime::now());
+                let event = EventFrame::new(change, SystemTime::now());
                 self.server.publish(&event, &self.poller, Instant::now());
             }
         }

@@ -14,20 +14,21 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
 use procmgr_config::{Gid, Uid};
-use procmgr_proto::event::Event;
+use procmgr_proto::codec::EncodeError;
 use procmgr_proto::message::{Code, Refusal, Response};
 
 use crate::connection::{Arrival, Connection, Demand};
 use crate::disposal;
 use crate::journal;
 use crate::listener::{Listener, drain};
+use crate::news::EventFrame;
 use crate::poll::{Interest, Poller, Ready, Source};
 use crate::quota::Exceeded;
 use crate::register::{Entry, Footprint, Register};
 use crate::stream::{close, prepare, turn_away};
 use crate::supervisor::event::{Caller, Peer, Pid, Question};
 
-/// How many clients are accepted in one turn, so that a crowd at the door does not keep those inside waiting.
+/// How many clients are accepted in one turn at the most, so that a crowd at the door does not keep those inside waiting.
 const ACCEPTS_PER_TURN: usize = 64;
 
 /// How long nobody is accepted after the system has refused to, unless a client leaves before: the system as a whole
@@ -48,6 +49,8 @@ pub(crate) struct Incoming {
 #[derive(Debug)]
 pub(crate) struct Server {
     listener: Listener,
+    /// Fewer than there may be connections: whoever is accepted is to be read from before another one takes the place.
+    accepts_per_turn: usize,
     /// Until when the listener is not waited for, if it is not.
     paused_until: Option<Instant>,
     rows: HashMap<u64, Row>,
@@ -81,6 +84,7 @@ impl Server {
         }
         Ok(Self {
             listener,
+            accepts_per_turn: (descriptors / 16).clamp(1, ACCEPTS_PER_TURN),
             paused_until: None,
             rows: HashMap::new(),
             next_number: 0,
@@ -96,7 +100,7 @@ impl Server {
 
     /// Accepts who has connected, as far as there is room.
     pub(crate) fn accept(&mut self, poller: &Poller, now: Instant) {
-        for _ in 0..ACCEPTS_PER_TURN {
+        for _ in 0..self.accepts_per_turn {
             match self.listener.socket().accept() {
                 Ok((stream, _)) => self.admit(stream, poller, now),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -143,11 +147,16 @@ impl Server {
     }
 
     /// Tells an event to all who have subscribed; [`Server::deliver`] sends it.
-    pub(crate) fn publish(&mut self, event: &Event, poller: &Poller, now: Instant) {
+    ///
+    /// Those who would miss one that cannot be told are cut off.
+    pub(crate) fn publish(&mut self, event: &Result<EventFrame, EncodeError>, poller: &Poller, now: Instant) {
         let mut changed = Vec::new();
         for number in self.register.subscribers() {
             if let Some(Row { connection, recorded }) = self.rows.get_mut(number) {
-                connection.tell(event, now);
+                match event {
+                    Ok(event) => connection.tell(event, now),
+                    Err(error) => connection.end_subscription(&error.to_string(), now),
+                }
                 // Many events may come in a turn, and what they take counts before it ends.
                 if !connection.is_subscribed() || connection.buffered() > recorded.buffered + UNRECORDED {
                     changed.push(*number);
@@ -167,7 +176,9 @@ impl Server {
         }
         for number in self.register.subscribers().clone() {
             if let Some(Row { connection, .. }) = self.rows.get_mut(&number) {
-                connection.flush(now);
+                if connection.can_flush() {
+                    connection.flush(now);
+                }
                 self.settle(number, poller, now);
             }
         }
@@ -178,7 +189,11 @@ impl Server {
         while let Some(number) = self.register.due(now) {
             let deadline = self.rows.get(&number).and_then(|row| row.connection.deadline());
             let Some((_, reason)) = deadline else { break };
-            self.cut_off(number, reason, poller, now);
+            if let Some(Row { connection, .. }) = self.rows.get_mut(&number) {
+                journal::cut_off(connection.peer(), reason);
+                connection.time_out(reason, now);
+                self.settle(number, poller, now);
+            }
         }
         if self.paused_until.is_some_and(|until| until <= now) {
             self.resume(poller);
@@ -218,7 +233,7 @@ impl Server {
         let socket = listener.socket().try_clone().ok();
         drop(listener);
         for Row { connection, .. } in rows.values_mut() {
-            connection.end_subscription(Refusal::new(Code::Shutdown, "the daemon ends"), now);
+            connection.unsubscribe(Refusal::new(Code::Shutdown, "the daemon ends"), now);
         }
         if let Some(caller) = last
             && let Some(Row { connection, .. }) = rows.get_mut(&caller.connection)

@@ -248,8 +248,12 @@ fn any_number_of_clients_that_leave_bytes_behind_are_closed_at_once() {
     let mut wire = Wire::connect(&sandbox);
     // All who close for this user have to wait.
     let frame = encode_request(7, &invocation(b"nothing", b"start")).unwrap();
+    stopped(&sandbox, || {
+        for _ in 0..6 {
+            wire.send_with(&frame, &[null().as_fd(), null().as_fd(), tar.socket().as_fd()]);
+        }
+    });
     for _ in 0..6 {
-        wire.send_with(&frame, &[null().as_fd(), null().as_fd(), tar.socket().as_fd()]);
         wire.expect_refusal(7, &Code::NoProg, "");
     }
     for count in 0..COUNT {
