@@ -55,6 +55,7 @@ fn requests() -> Vec<Request> {
         Request::List,
         Request::Stop,
         Request::Reload,
+        Request::Subscribe,
         invocation(b"p", b"start"),
         Request::Invoke(with_arguments),
     ]
@@ -62,7 +63,6 @@ fn requests() -> Vec<Request> {
 
 /// Asserts that a frame with this bit flipped was answered as it should be.
 fn judge(request: &Request, bit: usize, answers: Option<&[(u32, Response)]>) {
-    // A stop would be carried out.
     let Some(answers) = answers else { return };
     let refusals = answers.iter().map(|(id, answer)| match answer {
         Response::Refused(refusal) => (*id, Some(refusal.code.clone())),
@@ -89,10 +89,10 @@ fn judge(request: &Request, bit: usize, answers: Option<&[(u32, Response)]>) {
     }
 }
 
-/// Sends a frame and nothing more, and returns all that it is answered; `None` if it is not sent, because it would end
-/// the daemon.
+/// Sends a frame and nothing more, and returns all that it is answered; `None` if it is not sent, because it would be
+/// carried out and end the daemon, or not end.
 fn answers_to(sandbox: &Sandbox, frame: &[u8], descriptors: u8) -> Option<Vec<(u32, Response)>> {
-    if is_stop(frame) {
+    if is_endless(frame) {
         return None;
     }
     let mut wire = Wire::connect(sandbox);
@@ -114,12 +114,13 @@ fn answers_to(sandbox: &Sandbox, frame: &[u8], descriptors: u8) -> Option<Vec<(u
     Some(answers)
 }
 
-fn is_stop(frame: &[u8]) -> bool {
+/// Returns whether a frame asks the daemon to end, or for something that has no end.
+fn is_endless(frame: &[u8]) -> bool {
     let (header, body) = frame.split_first_chunk().unwrap();
     let is_request = Header::parse(header).is_ok_and(|header| {
         header.version == VERSION && header.kind == Kind::Request && header.descriptors == 0
     });
-    is_request && decode_request(body) == Ok(Request::Stop)
+    is_request && matches!(decode_request(body), Ok(Request::Stop | Request::Subscribe))
 }
 
 fn flipped(frame: &[u8], bits: &[usize]) -> Vec<u8> {
