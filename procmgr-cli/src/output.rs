@@ -17,17 +17,19 @@ pub(crate) fn programs(programs: &[ProgramEntry], format: ListFormat) -> io::Res
         ListFormat::Lines => lines(programs, stdout.is_terminal()),
         ListFormat::NulTerminated => nul_terminated(programs),
     };
-    write_out(&text)
+    bytes(&text)
 }
 
 /// Shows a text of our own.
 pub(crate) fn text(text: &str) -> io::Result<()> {
-    write_out(text.as_bytes())
+    bytes(text.as_bytes())
 }
 
-/// Shows what has been put into words elsewhere.
+/// Shows what has been put into words already.
 pub(crate) fn bytes(bytes: &[u8]) -> io::Result<()> {
-    write_out(bytes)
+    let mut stdout = io::stdout();
+    stdout.write_all(bytes)?;
+    stdout.flush()
 }
 
 /// Returns a name as it is to be shown: harmless to a terminal, and to scripts as it is.
@@ -37,7 +39,7 @@ pub(crate) fn name(name: &[u8], is_for_terminal: bool) -> Vec<u8> {
 
 /// Shows whether something runs: a program or the daemon.
 pub(crate) fn is_running(is_running: bool) -> io::Result<()> {
-    write_out(if is_running { b"running\n" } else { b"not running\n" })
+    bytes(if is_running { b"running\n" } else { b"not running\n" })
 }
 
 /// Shows what the daemon remarks about its configuration.
@@ -109,12 +111,6 @@ pub(crate) fn printable(text: &[u8]) -> String {
         let _ = write!(printable, "{}", chunk.invalid().escape_ascii());
     }
     printable
-}
-
-fn write_out(text: &[u8]) -> io::Result<()> {
-    let mut stdout = io::stdout();
-    stdout.write_all(text)?;
-    stdout.flush()
 }
 
 /// Writes a line to standard error. If that does not take it, there is nobody to tell.

@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::message::ExitStatus;
+use crate::names::{name_in, named_in};
 
 /// Something that has happened, told to each client that has subscribed.
 ///
@@ -92,14 +93,13 @@ impl State {
         if let Self::Other(name) = self {
             return name;
         }
-        Self::NAMES.iter().find(|(state, _)| state == self).map_or(b"", |(_, name)| name.as_bytes())
+        name_in(&Self::NAMES, self)
     }
 }
 
 impl From<Vec<u8>> for State {
     fn from(name: Vec<u8>) -> Self {
-        let known = Self::NAMES.into_iter().find(|(_, known)| known.as_bytes() == name);
-        known.map_or(Self::Other(name), |(state, _)| state)
+        named_in(Self::NAMES, &name).unwrap_or(Self::Other(name))
     }
 }
 

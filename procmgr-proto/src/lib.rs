@@ -67,6 +67,7 @@ pub mod error;
 pub mod event;
 pub mod frame;
 pub mod message;
+mod names;
 pub mod stdio;
 pub mod subscription;
 

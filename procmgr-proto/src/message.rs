@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::event::ProgramStatus;
+use crate::names::{name_in, named_in};
 
 /// What a client may ask of the daemon.
 ///
@@ -178,14 +179,13 @@ impl Code {
         if let Self::Other(name) = self {
             return name;
         }
-        Self::NAMES.iter().find(|(code, _)| code == self).map_or(b"", |(_, name)| name.as_bytes())
+        name_in(&Self::NAMES, self)
     }
 }
 
 impl From<Vec<u8>> for Code {
     fn from(name: Vec<u8>) -> Self {
-        let known = Self::NAMES.into_iter().find(|(_, known)| known.as_bytes() == name);
-        known.map_or(Self::Other(name), |(code, _)| code)
+        named_in(Self::NAMES, &name).unwrap_or(Self::Other(name))
     }
 }
 

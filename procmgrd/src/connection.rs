@@ -128,16 +128,14 @@ impl Connection {
 
     /// Answers a request under way.
     pub(crate) fn answer(&mut self, number: u64, response: &Response, now: Instant) {
-        if let Some(id) = self.under_way.remove(&number) {
-            self.active_at = now;
+        if let Some(id) = self.finish(number, now) {
             self.send(id, response, now);
         }
     }
 
     /// Answers a request under way by a subscription, which begins with what there is.
     pub(crate) fn subscribe(&mut self, number: u64, response: &Response, now: Instant) {
-        let Some(id) = self.under_way.remove(&number) else { return };
-        self.active_at = now;
+        let Some(id) = self.finish(number, now) else { return };
         self.subscription = self.send(id, response, now).then_some(id);
     }
 
@@ -306,6 +304,13 @@ impl Connection {
                 None
             }
         }
+    }
+
+    /// Takes a request that is about to be answered from those under way, and returns its id.
+    fn finish(&mut self, number: u64, now: Instant) -> Option<u32> {
+        let id = self.under_way.remove(&number)?;
+        self.active_at = now;
+        Some(id)
     }
 
     /// Answers what is no request.

@@ -106,8 +106,9 @@ struct Lot {
     parcel: Option<Parcel>,
 }
 
-/// Sockets that wait in the queue of another one, where they take no place in our table: a user can have any number of
-/// them closed, by connecting over and over again.
+/// Sockets that wait in the queue of another one, where they take no place in our table. Somebody who connects over and
+/// over again and leaves descriptors behind can have many of them closed: as many as the kernel lets that user have under
+/// way.
 struct Parcel {
     entrance: UnixStream,
     /// Closing it closes them.

@@ -147,7 +147,7 @@ fn one_user_cannot_fill_the_memory_of_the_daemon() {
 }
 
 /// Starts a daemon that may have this many descriptors and no more.
-fn limited(descriptors: usize) -> Sandbox {
+pub(super) fn limited(descriptors: usize) -> Sandbox {
     let mut sandbox = Sandbox::new(&allowing_us(PROGRAM));
     let mut command = sandbox.command();
     command.args(["-l", "stderr", "-L", "DEBUG", "-d", "-f"]);

@@ -14,7 +14,8 @@ use procmgr_proto::codec::encode_request;
 use procmgr_proto::frame::HEADER_LENGTH;
 use procmgr_proto::message::{Code, Request};
 
-use crate::harness::{DEADLINE, Sandbox, allowing_us, is_root, through_shell, wait_until};
+use crate::harness::{DEADLINE, Sandbox, is_root, wait_until};
+use crate::hostile::limits::limited;
 use crate::hostile::strangers::{ANNA, BERT, CARL, connect_as};
 use crate::hostile::wire::{PROGRAM, PROMPT, Wire, daemon, invocation, is_served, is_unharmed, null};
 
@@ -80,15 +81,6 @@ const TOO_MANY: &str = "too many descriptors that you have sent are not closed y
 const LIMIT: usize = 256;
 const BOUND: usize = LIMIT / 16 * 3;
 
-/// Starts a daemon that may have no more than [`LIMIT`] descriptors.
-fn limited() -> Sandbox {
-    let mut sandbox = Sandbox::new(&allowing_us(PROGRAM));
-    let mut command = sandbox.command();
-    command.args(["-l", "stderr", "-L", "DEBUG", "-d", "-f"]);
-    sandbox.run_daemon(through_shell(&format!("ulimit -n {LIMIT}"), &command));
-    sandbox
-}
-
 /// Asserts that whoever runs the tests is served, and that pipes end when they should.
 #[track_caller]
 fn are_pipes_closed(sandbox: &Sandbox) {
@@ -106,7 +98,7 @@ fn a_user_with_too_many_of_them_is_cut_off_and_others_notice_nothing() {
     if !is_root("a_user_with_too_many_of_them_is_cut_off_and_others_notice_nothing") {
         return;
     }
-    let sandbox = limited();
+    let sandbox = limited(LIMIT);
     let before = sandbox.descriptors_of_idle_daemon();
     let mut wires = connect_as(&sandbox, ANNA, 3);
     let mut tar = Tar::new();
@@ -127,7 +119,7 @@ fn a_user_with_too_many_of_them_is_cut_off_and_others_notice_nothing() {
 
 #[test]
 fn whoever_has_too_many_of_them_is_served_again_when_they_are_closed() {
-    let sandbox = limited();
+    let sandbox = limited(LIMIT);
     let before = sandbox.descriptors_of_idle_daemon();
     let mut tar = Tar::new();
     tar.fill(&sandbox, &mut Wire::connect(&sandbox));
@@ -191,7 +183,7 @@ fn those_that_come_with_an_urgent_byte_keep_nobody_waiting() {
 
 #[test]
 fn those_of_a_client_that_is_turned_away_keep_nobody_waiting() {
-    let sandbox = limited();
+    let sandbox = limited(LIMIT);
     let before = sandbox.descriptors_of_idle_daemon();
     let mut tar = Tar::new();
     let mut wires: Vec<Wire> = (0..LIMIT / 16).map(|_| Wire::connect(&sandbox)).collect();
@@ -216,7 +208,7 @@ fn those_of_any_number_of_clients_that_are_turned_away_take_hardly_any_place() {
     // No more than can queue while the daemon is stopped.
     const COUNT: usize = 60;
     const PLACES: usize = LIMIT / 16;
-    let sandbox = limited();
+    let sandbox = limited(LIMIT);
     let before = sandbox.descriptors_of_idle_daemon();
     let mut tar = Tar::new();
     let mut wires = Vec::new();
@@ -242,7 +234,7 @@ fn those_of_any_number_of_clients_that_are_turned_away_take_hardly_any_place() {
 #[test]
 fn any_number_of_clients_that_leave_bytes_behind_are_closed_at_once() {
     const COUNT: usize = 20_000;
-    let sandbox = limited();
+    let sandbox = limited(LIMIT);
     let before = sandbox.descriptors_of_idle_daemon();
     let mut tar = Tar::new();
     let mut wire = Wire::connect(&sandbox);
@@ -296,7 +288,7 @@ fn a_crowd_never_takes_the_only_connection_of_another_user() {
     if !is_root("a_crowd_never_takes_the_only_connection_of_another_user") {
         return;
     }
-    let sandbox = limited();
+    let sandbox = limited(LIMIT);
     // All have the same share of half as many places.
     let mut only = connect_as(&sandbox, CARL, 1);
     let mut annas = connect_as(&sandbox, ANNA, LIMIT / 16);
