@@ -4,6 +4,7 @@
 //! what happens into events and what is decided into deeds. The command line is none of this crate's business.
 
 mod background;
+mod clock;
 mod config_source;
 mod connection;
 mod custody;
@@ -16,6 +17,7 @@ mod fork;
 pub mod fuzz;
 mod idle;
 pub mod journal;
+mod latin;
 mod listener;
 mod news;
 mod notify;
