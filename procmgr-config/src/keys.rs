@@ -33,6 +33,8 @@ pub(crate) struct ActionKeys<'a> {
 #[derive(Default)]
 pub(crate) struct GlobalKeys<'a> {
     pub(crate) socket_path: Option<&'a Entry<'a>>,
+    pub(crate) state_path: Option<&'a Entry<'a>>,
+    pub(crate) on_exit: Option<&'a Entry<'a>>,
     pub(crate) allow_uid: Option<&'a Entry<'a>>,
     pub(crate) allow_gid: Option<&'a Entry<'a>>,
     pub(crate) default_suid: Option<&'a Entry<'a>>,
@@ -91,6 +93,8 @@ impl<'a> GlobalKeys<'a> {
     fn slot(&mut self, key: &[u8]) -> Option<&mut Slot<'a>> {
         match key {
             SOCKET_PATH => Some(&mut self.socket_path),
+            b"state-path" => Some(&mut self.state_path),
+            b"on-exit" => Some(&mut self.on_exit),
             b"allow-uid" => Some(&mut self.allow_uid),
             b"allow-gid" => Some(&mut self.allow_gid),
             b"default-suid" => Some(&mut self.default_suid),
@@ -150,8 +154,16 @@ pub(crate) const SOCKET_PATH: &[u8] = b"socket-path";
 const OF_PROGRAMS: [&str; 7] =
     ["allow-uid", "allow-gid", "default-suid", "default-sgid", "restart-delay", "autostart", "cwd"];
 
-const OF_THE_FILE: [&str; 6] =
-    ["socket-path", "allow-uid", "allow-gid", "default-suid", "default-sgid", "do-autostart"];
+const OF_THE_FILE: [&str; 8] = [
+    "socket-path",
+    "state-path",
+    "on-exit",
+    "allow-uid",
+    "allow-gid",
+    "default-suid",
+    "default-sgid",
+    "do-autostart",
+];
 
 #[cfg(test)]
 mod tests {
@@ -163,6 +175,7 @@ mod tests {
         for key in program_keys() {
             assert!(is_program_key(key.as_bytes()), "{key}");
         }
+        assert_eq!(global_keys().count(), 8);
         for key in global_keys() {
             assert!(is_global_key(key.as_bytes()), "{key}");
         }
@@ -184,7 +197,12 @@ mod tests {
         ] {
             assert!(!is_program_key(key.as_bytes()), "{key}");
         }
-        assert!(!is_program_key(b"socket-path"));
+        for key in ["State-path", "state_path", "state-path-", "on-Exit", "onexit", "on-exit-"] {
+            assert!(!is_global_key(key.as_bytes()), "{key}");
+        }
+        for key in ["socket-path", "state-path", "on-exit"] {
+            assert!(!is_program_key(key.as_bytes()), "{key}");
+        }
         assert!(!is_global_key(b"cmd-start"));
     }
 }

@@ -24,10 +24,25 @@ use std::time::Duration;
 pub struct Config {
     /// Where the daemon listens. As it stands in the file, so it may be relative; the default if the file names none.
     pub socket_path: PathBuf,
+    /// The folder in which the daemon keeps what it has to know after its end. As it stands in the file, so it may be
+    /// relative; `None` if the file names none.
+    pub state_path: Option<PathBuf>,
+    /// What becomes of the programs that run when the daemon ends.
+    pub on_exit: OnExit,
     /// The group of programs that the daemon starts when it starts (`do-autostart`); `None` starts none.
     pub autostart: Option<Group>,
     /// The programs, in the order of the file. No two have the same name.
     pub programs: Vec<Arc<Definition>>,
+}
+
+/// What becomes of the programs that run when the daemon ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnExit {
+    /// They go on, without a daemon.
+    #[default]
+    Leave,
+    /// They are stopped first.
+    Stop,
 }
 
 /// What a `[prog-NAME]` section says, with the defaults of the global keys filled in.

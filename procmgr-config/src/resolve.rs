@@ -12,7 +12,7 @@ use crate::keys::{ActionKeys, GlobalKeys, ProgramKeys};
 use crate::syntax::Entry;
 use crate::value::{self, Expected};
 use crate::{Action, check};
-use crate::{Allowed, Config, Definition, Gid, Group, Identity, ProgramName, Rule};
+use crate::{Allowed, Config, Definition, Gid, Group, Identity, OnExit, ProgramName, Rule};
 
 /// Returns what a document says. Where a value is unusable, an error is found and the result must not be used.
 pub(crate) fn resolve(
@@ -27,6 +27,8 @@ pub(crate) fn resolve(
     let defaults = resolver.defaults(&globals);
     Config {
         socket_path: resolver.value(globals.socket_path, value::path, default_socket_path.to_path_buf()),
+        state_path: resolver.value(globals.state_path, |value| value::path(value).map(Some), None),
+        on_exit: resolver.value(globals.on_exit, value::on_exit, OnExit::default()),
         autostart: resolver.value(globals.do_autostart, value::group, Some(Group(1))),
         programs: programs
             .into_iter()

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::diagnostic::quote;
-use crate::{Gid, Group, Uid};
+use crate::{Gid, Group, OnExit, Uid};
 
 /// What a value should have been, for the sentence "expected ...".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,15 @@ pub(crate) fn restart_delay(value: &[u8]) -> Result<Option<Duration>, Expected> 
     Ok(u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs))
 }
 
+/// Returns what a value makes of the programs that run when the daemon ends.
+pub(crate) fn on_exit(value: &[u8]) -> Result<OnExit, Expected> {
+    match value {
+        b"leave" => Ok(OnExit::Leave),
+        b"stop" => Ok(OnExit::Stop),
+        _ => Err(Expected("leave or stop")),
+    }
+}
+
 /// Returns the path that a value names.
 pub(crate) fn path(value: &[u8]) -> Result<PathBuf, Expected> {
     match value {
@@ -110,8 +119,8 @@ fn decimal(value: &[u8]) -> Option<u32> {
 mod tests {
     use std::time::Duration;
 
-    use crate::value::{gid, group, path, restart_delay, uid};
-    use crate::{Gid, Group, Uid};
+    use crate::value::{gid, group, on_exit, path, restart_delay, uid};
+    use crate::{Gid, Group, OnExit, Uid};
 
     #[test]
     fn ids_are_decimal_or_none() {
@@ -214,6 +223,17 @@ mod tests {
         let reason = Group::parse("\x1b[2J").unwrap_err();
 
         assert_eq!(reason, r#"invalid group "\x1b[2J": expected yes, no, or a number from 0 to 4294967295"#);
+    }
+
+    #[test]
+    fn programs_are_left_or_stopped_and_nothing_else() {
+        assert_eq!(on_exit(b"leave"), Ok(OnExit::Leave));
+        assert_eq!(on_exit(b"stop"), Ok(OnExit::Stop));
+        for value in
+            [&b""[..], b"Stop", b"LEAVE", b"stop;", b"leave stop", b"yes", b"no", b"none", b"0", b"\xff"]
+        {
+            assert!(on_exit(value).is_err(), "{}", value.escape_ascii());
+        }
     }
 
     #[test]

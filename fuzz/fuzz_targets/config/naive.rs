@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use procmgr_config::{Action, Allowed, Config, Definition, Gid, Group, Identity, ProgramName, Rule, Uid};
+use procmgr_config::{
+    Action, Allowed, Config, Definition, Gid, Group, Identity, OnExit, ProgramName, Rule, Uid,
+};
 
 pub(crate) const DEFAULT_SOCKET: &str = "/default";
 
@@ -40,6 +42,8 @@ pub(crate) fn read(text: &[u8]) -> Option<Config> {
     }
     Some(Config {
         socket_path: value(&globals, "socket-path", path, DEFAULT_SOCKET.into())?,
+        state_path: value(&globals, "state-path", |value| path(value).map(Some), None)?,
+        on_exit: value(&globals, "on-exit", on_exit, OnExit::Leave)?,
         autostart: value(&globals, "do-autostart", group_of_programs, Some(Group(1)))?,
         programs,
     })
@@ -152,6 +156,14 @@ fn delay(value: &[u8]) -> Option<Option<Duration>> {
     };
     let seconds = i32::try_from(seconds).ok()?;
     Some(u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs))
+}
+
+fn on_exit(value: &[u8]) -> Option<OnExit> {
+    match value {
+        b"leave" => Some(OnExit::Leave),
+        b"stop" => Some(OnExit::Stop),
+        _ => None,
+    }
 }
 
 fn path(value: &[u8]) -> Option<PathBuf> {

@@ -228,6 +228,13 @@ fn mistakes_below_the_first_section_are_no_concern_of_a_client() {
 }
 
 #[test]
+fn values_of_other_keys_are_no_concern_of_a_client() {
+    let found = find_socket_path(Path::new("f"), &b"state-path =\non-exit = x\nsocket-path = /s\n"[..]);
+
+    assert_eq!(found.unwrap(), Some(PathBuf::from("/s")));
+}
+
+#[test]
 fn mistakes_above_the_first_section_are_errors_for_a_client() {
     let told = |text: &[u8]| {
         let error = find_socket_path(Path::new("f"), text).unwrap_err();

@@ -16,7 +16,7 @@ use crate::accounts::{Account, Accounts};
 use crate::diagnostic::{Collector, Findings, Severity};
 use crate::document::Document;
 use crate::resolve::{identity, resolve};
-use crate::{Action, Allowed, Config, Definition, Gid, Group, Identity, ProgramName, Rule, Uid};
+use crate::{Action, Allowed, Config, Definition, Gid, Group, Identity, OnExit, ProgramName, Rule, Uid};
 
 /// Knows user 7, whose primary group is 70; not user 8; and fails to tell about user 9.
 fn account(uid: Uid) -> Result<Account, Errno> {
@@ -50,7 +50,13 @@ fn findings(text: &str) -> Vec<String> {
 
 #[test]
 fn an_empty_file_is_a_configuration_without_programs() {
-    let empty = Config { socket_path: "/default".into(), autostart: Some(Group(1)), programs: vec![] };
+    let empty = Config {
+        socket_path: "/default".into(),
+        state_path: None,
+        on_exit: OnExit::Leave,
+        autostart: Some(Group(1)),
+        programs: vec![],
+    };
 
     assert_eq!(config(""), empty);
     assert_eq!(findings(""), [] as [&str; 0]);
@@ -100,6 +106,26 @@ fn the_keys_of_a_program_are_its_own() {
 fn autostart_may_be_switched_off_for_all() {
     assert_eq!(config("do-autostart = no").autostart, None);
     assert_eq!(config("do-autostart = 0").autostart, None);
+}
+
+#[test]
+fn the_folder_of_the_state_is_the_one_that_the_file_names() {
+    let state_path = |text| config(text).state_path;
+
+    assert_eq!(state_path("state-path = /var/lib/procmgr"), Some("/var/lib/procmgr".into()));
+    assert_eq!(state_path("state-path = a state = b"), Some("a state = b".into()));
+    assert_eq!(state_path("state-path = /a\nstate-path = /b"), Some("/b".into()));
+    assert_eq!(state_path("socket-path = /s"), None);
+    assert_eq!(state_path("[prog-a]\nstate-path = /a"), None);
+}
+
+#[test]
+fn programs_outlive_the_daemon_unless_the_file_says_otherwise() {
+    assert_eq!(config("socket-path = /s").on_exit, OnExit::Leave);
+    assert_eq!(config("on-exit = leave").on_exit, OnExit::Leave);
+    assert_eq!(config("on-exit = stop").on_exit, OnExit::Stop);
+    assert_eq!(config("on-exit = stop\non-exit = leave").on_exit, OnExit::Leave);
+    assert_eq!(config("[prog-a]\non-exit = stop").on_exit, OnExit::Leave);
 }
 
 #[test]
@@ -216,6 +242,9 @@ fn each_unusable_value_is_told_with_its_place_and_what_was_expected() {
         ("default-sgid = 0x10", format!("f:1:16: error: invalid default-sgid \"0x10\": expected {gid}")),
         ("do-autostart = maybe", format!("f:1:16: error: invalid do-autostart \"maybe\": expected {group}")),
         ("socket-path =", "f:1:14: error: invalid socket-path \"\": expected a path".to_owned()),
+        ("state-path =", "f:1:13: error: invalid state-path \"\": expected a path".to_owned()),
+        ("on-exit = x", "f:1:11: error: invalid on-exit \"x\": expected leave or stop".to_owned()),
+        ("on-exit =", "f:1:10: error: invalid on-exit \"\": expected leave or stop".to_owned()),
         (
             "[prog-a]\nallow-uid = 4294967295",
             format!("f:2:13: error: invalid allow-uid \"4294967295\": expected {uid}"),
@@ -286,10 +315,18 @@ fn each_oddity_is_a_warning_and_stops_nothing() {
             "cmd-start = x",
             vec!["f:1:1: warning: unknown key \"cmd-start\": it belongs into the section of a program"],
         ),
+        ("onexit = stop", vec!["f:1:1: warning: unknown key \"onexit\": did you mean \"on-exit\"?"]),
         ("= x", vec!["f:1:1: warning: unknown key \"\""]),
         (
             "[prog-a]\n socket-path = /s",
             vec!["f:2:2: warning: unknown key \"socket-path\": it belongs ahead of the first section"],
+        ),
+        (
+            "[prog-a]\nstate-path = /s\non-exit = stop",
+            vec![
+                "f:2:1: warning: unknown key \"state-path\": it belongs ahead of the first section",
+                "f:3:1: warning: unknown key \"on-exit\": it belongs ahead of the first section",
+            ],
         ),
         (
             "[prog-a]\ncmd-strat=",
@@ -410,13 +447,17 @@ fn definitions() -> impl Strategy<Value = Definition> {
 }
 
 fn configs() -> impl Strategy<Value = Config> {
+    let path = || "[a-z/]{1,9}".prop_map(PathBuf::from);
+    let on_exit = prop_oneof![Just(OnExit::Leave), Just(OnExit::Stop)];
     let autostart = option::of((1..=u32::MAX).prop_map(Group));
-    ("[a-z/]{1,9}", autostart, vec(definitions(), 0..5)).prop_map(|(socket_path, autostart, mut programs)| {
-        let mut names = std::collections::HashSet::new();
-        programs.retain(|program| names.insert(program.name.clone()));
-        let programs = programs.into_iter().map(Arc::new).collect();
-        Config { socket_path: socket_path.into(), autostart, programs }
-    })
+    (path(), option::of(path()), on_exit, autostart, vec(definitions(), 0..5)).prop_map(
+        |(socket_path, state_path, on_exit, autostart, mut programs)| {
+            let mut names = std::collections::HashSet::new();
+            programs.retain(|program| names.insert(program.name.clone()));
+            let programs = programs.into_iter().map(Arc::new).collect();
+            Config { socket_path, state_path, on_exit, autostart, programs }
+        },
+    )
 }
 
 fn id(id: Option<u32>) -> String {
@@ -426,12 +467,20 @@ fn id(id: Option<u32>) -> String {
 /// Writes a configuration down, every value where it is most particular.
 fn render(config: &Config) -> Vec<u8> {
     let group = |group: Option<Group>| group.map_or(0, |group| group.0);
+    let on_exit = match config.on_exit {
+        OnExit::Leave => "leave",
+        OnExit::Stop => "stop",
+    };
     let mut text = format!(
-        "socket-path = {}\ndo-autostart = {}\nallow-uid = 3\ndefault-suid = 3\ndefault-sgid = 3\n",
+        "socket-path = {}\non-exit = {on_exit}\ndo-autostart = {}\n\
+         allow-uid = 3\ndefault-suid = 3\ndefault-sgid = 3\n",
         config.socket_path.display(),
         group(config.autostart)
     )
     .into_bytes();
+    if let Some(state_path) = &config.state_path {
+        text.extend(format!("state-path = {}\n", state_path.display()).into_bytes());
+    }
     for program in &config.programs {
         text.extend([b"[prog-", program.name.as_bytes(), b"]\nallow-gid = 4\n"].concat());
         let delay = program.restart_delay.map_or("none".to_owned(), |delay| delay.as_secs().to_string());

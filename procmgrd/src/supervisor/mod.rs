@@ -67,7 +67,7 @@ impl ReplyPoint {
 impl<S: Clone> Supervisor<S> {
     /// Creates a supervisor whose programs are all down.
     pub(crate) fn new(config: Config, owner: Uid) -> Self {
-        let Config { socket_path, autostart: _, programs } = config;
+        let Config { socket_path, state_path: _, on_exit: _, autostart: _, programs } = config;
         let mut table = Table::new();
         for definition in programs {
             table.insert(definition.name.clone(), Program::new(definition), Cause::default());

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use procmgr_config::{Action, Allowed, Config, Definition, Gid, ProgramName, Rule, Uid};
+use procmgr_config::{Action, Allowed, Config, Definition, Gid, OnExit, ProgramName, Rule, Uid};
 use procmgr_proto::message::{Code, ExitStatus, Invocation, Refusal, Response};
 
 use crate::supervisor::Supervisor;
@@ -235,7 +235,13 @@ fn define_for(name: &str, scripts: &[Action], allowed: impl Fn(Action) -> Allowe
 
 fn config(programs: &[&Definition]) -> Config {
     let programs = programs.iter().map(|program| Arc::new((*program).clone())).collect();
-    Config { socket_path: PathBuf::from("/run/procmgr"), autostart: None, programs }
+    Config {
+        socket_path: PathBuf::from("/run/procmgr"),
+        state_path: None,
+        on_exit: OnExit::Leave,
+        autostart: None,
+        programs,
+    }
 }
 
 fn caller(client: u64) -> Caller {

@@ -8,7 +8,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use procmgr_config::{Action, Config, Definition, Gid, Group, ProgramName, Uid};
+use procmgr_config::{Action, Config, Definition, Gid, Group, OnExit, ProgramName, Uid};
 use procmgr_proto::event::{ProgramStatus, State};
 use procmgr_proto::message::{ExitStatus, Invocation, ProgramEntry, Response};
 
@@ -391,7 +391,13 @@ fn caller(connection: u64, uid: Uid) -> Caller {
 
 fn config(definitions: Vec<Definition>) -> Config {
     let programs = definitions.into_iter().map(Arc::new).collect();
-    Config { socket_path: PathBuf::from("/run/procmgr"), autostart: None, programs }
+    Config {
+        socket_path: PathBuf::from("/run/procmgr"),
+        state_path: None,
+        on_exit: OnExit::Leave,
+        autostart: None,
+        programs,
+    }
 }
 
 fn names(config: &Config) -> Vec<ProgramName> {
