@@ -133,6 +133,17 @@ impl Client {
         }
     }
 
+    /// Asks the daemon to execute its executable anew, in place, and returns when the new one serves. For root and the
+    /// daemon's own user. Its PID, children and connections stay, and so do requests under way: the client serves on.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; if the new executable cannot take over, that is refused as
+    /// [`Code::Spawn`](crate::message::Code::Spawn), and the old one goes on as if nothing had been asked.
+    pub fn upgrade(&mut self) -> Result<(), ClientError> {
+        let Response::Done = self.ask(&Request::Upgrade)? else { return Err(unsuitable("upgrade")) };
+        Ok(())
+    }
+
     /// Asks for an action on a program, lends the three descriptors to its script, and waits as long as the action is
     /// to be waited for: [`protocol`](crate::protocol#invoke) tells how long that is.
     ///

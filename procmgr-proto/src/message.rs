@@ -31,16 +31,20 @@ pub enum Request {
     /// Asks to be told of each change of a program from now on; answered by [`Response::Subscribed`], which is followed
     /// by events with the id of this request. A connection has one subscription at the most. Anyone may ask.
     Subscribe,
+    /// Asks the daemon to execute its executable anew, in place, so that its PID, its children, its connections and the
+    /// requests under way stay; answered by [`Response::Done`], once the new one serves. If that cannot take over, the
+    /// request is refused by [`Code::Spawn`], and the old one goes on. For root and the daemon's own user.
+    Upgrade,
 }
 
 impl Request {
     /// How many variants there are; a greater variant number on the wire is a request of a later version.
-    pub(crate) const VARIANTS: u32 = 6;
+    pub(crate) const VARIANTS: u32 = 7;
 
     /// Returns how many descriptors this request brings along.
     pub fn descriptors(&self) -> u8 {
         match self {
-            Self::Ping | Self::List | Self::Stop | Self::Reload | Self::Subscribe => 0,
+            Self::Ping | Self::List | Self::Stop | Self::Reload | Self::Subscribe | Self::Upgrade => 0,
             Self::Invoke(_) => 3,
         }
     }
@@ -128,7 +132,8 @@ pub enum Code {
     BadAuth,
     /// The peer may not command the daemon.
     Eperm,
-    /// The state of the program does not allow the action: it is started already, or about to be.
+    /// The state of the program does not allow the action: it is started already, or about to be. Or another upgrade is
+    /// under way.
     Busy,
     /// The program does not run.
     NotRunning,
@@ -138,7 +143,7 @@ pub enum Code {
     BadMsg,
     /// The request is not one that this daemon knows.
     BadCmd,
-    /// The script could not be run.
+    /// The script could not be run, or the new executable of the daemon cannot take over.
     Spawn,
     /// Another request has made this one pointless.
     Cancelled,
@@ -211,7 +216,7 @@ pub enum ExitStatus {
     Code(u8),
     /// A signal of this number killed it.
     Signal(u8),
-    /// It ended, and how is not known.
+    /// It ended, and how is not known: the daemon had taken it over from one that had died.
     Unknown,
 }
 
@@ -261,8 +266,9 @@ impl fmt::Display for ExitStatus {
 pub struct ProgramEntry {
     /// The name of the program.
     pub name: Vec<u8>,
-    /// What it is in: `running` or `dead`, then any of `lingering`, `stopping`, `restarting`, `outdated` and words of
-    /// later versions.
+    /// What it is in: `running` or `dead`, then any of `lingering`, `stopping`, `restarting`, `adopted`, `outdated` and
+    /// words of later versions. An `adopted` one was started by an earlier daemon and is no child of this one, which may
+    /// be unable to learn its exit status.
     pub tokens: Vec<Vec<u8>>,
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The command line of the client of procmgr in Python::
 
-    procmgr_cli.py [-s PATH] [-c FILE] [-t SECONDS] ping|list|reload|stop|watch
+    procmgr_cli.py [-s PATH] [-c FILE] [-t SECONDS] ping|list|reload|stop|upgrade|watch
     procmgr_cli.py [-s PATH] [-c FILE] [-t SECONDS] PROGRAM ACTION [ARGUMENT...]
 
 A single word is a request to the daemon, two words or more are an action on a program, so a program
@@ -25,7 +25,7 @@ from procmgr_client import (Changed, Client, Exited, NoDaemon, ProcmgrError, Ref
                             TimedOut, fill_standard_streams, find_socket, printable,
                             printable_ascii)
 
-_USAGE = """Usage: procmgr_cli.py [OPTIONS] ping|list|reload|stop|watch
+_USAGE = """Usage: procmgr_cli.py [OPTIONS] ping|list|reload|stop|upgrade|watch
        procmgr_cli.py [OPTIONS] PROGRAM ACTION [ARGUMENT...]
 
   -s, --socket PATH      the socket of the daemon
@@ -122,6 +122,11 @@ def _stop(client: Client, timeout: Optional[float]) -> int:
     return 0
 
 
+def _upgrade(client: Client, timeout: Optional[float]) -> int:
+    client.upgrade(timeout)
+    return 0
+
+
 def _watch(client: Client, timeout: Optional[float]) -> int:
     """Show each program, and then each change, until there are no more or nobody reads them; the
     time is for the beginning only.
@@ -179,7 +184,8 @@ def _invoke(client: Client, words: Sequence[bytes], timeout: Optional[float]) ->
 
 
 _COMMANDS: dict[str, Callable[[Client, Optional[float]], int]] = {
-    "ping": _ping, "list": _list, "reload": _reload, "stop": _stop, "watch": _watch}
+    "ping": _ping, "list": _list, "reload": _reload, "stop": _stop, "upgrade": _upgrade,
+    "watch": _watch}
 
 
 def _shown(text: bytes) -> bytes:

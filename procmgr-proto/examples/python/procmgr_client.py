@@ -494,6 +494,14 @@ class Subscribe(Request):
 
 
 @dataclass(frozen=True)
+class Upgrade(Request):
+    """Asks the daemon to execute its executable anew, in place."""
+
+    NUMBER = 6
+    ANSWERS = (Done,)
+
+
+@dataclass(frozen=True)
 class Changed(Event):
     """A program has changed; `time` counts milliseconds since the beginning of 1970."""
 
@@ -506,7 +514,7 @@ class Changed(Event):
 
 
 _MESSAGES: tuple[type[Message], ...] = (
-    Ping, List, Stop, Reload, Invoke, Subscribe,
+    Ping, List, Stop, Reload, Invoke, Subscribe, Upgrade,
     Refused, Done, Exited, Status, Programs, Reloaded, Subscribed,
     Changed,
 )
@@ -724,9 +732,10 @@ class _Deadline:
 class Client:
     """A blocking connection to a daemon.
 
-    `ping`, `list`, `reload`, `stop` and `invoke` make a request and wait for its answer.  Who has
-    several requests to make at once uses `begin`, and then `wait` or `next_answer`: answers come in
-    any order, and those that nobody has waited for are kept.  A refusal is raised as a `Refusal`.
+    `ping`, `list`, `reload`, `stop`, `upgrade` and `invoke` make a request and wait for its answer.
+    Who has several requests to make at once uses `begin`, and then `wait` or `next_answer`: answers
+    come in any order, and those that nobody has waited for are kept.  A refusal is raised as a
+    `Refusal`.
 
     A `timeout` is in seconds, and None is for ever.  After a `TimedOut` the answer may still come,
     and `wait` may be called once more; who does not want it any more closes the connection.  Only a
@@ -798,6 +807,12 @@ class Client:
         finally:
             if process is not None:
                 os.close(process)
+
+    def upgrade(self, timeout: Optional[float] = None) -> None:
+        """Have the daemon execute its executable anew, in place, and return when the new one
+        serves, on this connection as well.
+        """
+        self._ask(Upgrade(), timeout)
 
     def invoke(self, program: bytes, action: bytes, arguments: Sequence[bytes] = (),
                stdin: int = 0, stdout: int = 1, stderr: int = 2,

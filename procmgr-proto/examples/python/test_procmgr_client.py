@@ -216,6 +216,7 @@ FRAMES: Dict[str, pm.Message] = {
     "request/invoke/odd-bytes": Invoke(b"\xff", b"signal", (b"-x", b"", b"\xc3\xbc", b"a\nb\x1b")),
     "request/invoke/empty": Invoke(b"", b"", ()),
     "request/subscribe": pm.Subscribe(),
+    "request/upgrade": pm.Upgrade(),
     "response/refused/noprog": refused(b"NOPROG", b"there is no program gane"),
     "response/refused/noaction": refused(b"NOACTION", b"there is no action strat"),
     "response/refused/badauth": refused(b"BADAUTH", b"you may not stop game"),
@@ -987,10 +988,18 @@ class EventsTest(DaemonTest):
 # --- Daemons that are not what they should be ----------------------------------------------------
 
 class FakeDaemonTest(unittest.TestCase):
-    """The client, and answers that a good daemon does not give, or that a later one may give."""
+    """The client, and answers that a good daemon does not give, that a later one may give, or that
+    it takes much to be given.
+    """
 
     def connect(self, *frames: bytes, requests: int = 1) -> Client:
         """Connect to a thread that reads requests, says something, and closes the connection."""
+        client = Client(self.serve(*frames, requests=requests))
+        self.addCleanup(client.close)
+        return client
+
+    def serve(self, *frames: bytes, requests: int = 1) -> str:
+        """Start such a thread, and return the path of its socket."""
         folder = tempfile.mkdtemp(prefix="procmgr-test-")
         self.addCleanup(shutil.rmtree, folder)
         path = os.path.join(folder, "socket")
@@ -998,7 +1007,7 @@ class FakeDaemonTest(unittest.TestCase):
         listener.bind(path)
         listener.listen()
 
-        def serve() -> None:
+        def talk() -> None:
             connection, _ = listener.accept()
             with listener, connection, contextlib.suppress(OSError):
                 buffer, seen = FrameBuffer(), 0
@@ -1013,12 +1022,10 @@ class FakeDaemonTest(unittest.TestCase):
                 for frame in frames:
                     connection.sendall(frame)
 
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=talk)
         thread.start()
         self.addCleanup(thread.join)
-        client = Client(path)
-        self.addCleanup(client.close)
-        return client
+        return path
 
     def assert_senseless(self, *frames: bytes) -> None:
         client = self.connect(*frames)
@@ -1126,6 +1133,34 @@ class FakeDaemonTest(unittest.TestCase):
                     client.stop(PATIENCE)
             self.assertEqual(context.exception.code, code)
 
+    def test_upgrade(self) -> None:
+        client = self.connect(pm.encode(Done(), 1), pm.encode(Done(), 2), requests=2)
+        second = client.begin(pm.Upgrade())
+        client.upgrade(PATIENCE)
+        self.assertEqual(client.wait(second, PATIENCE), Done())
+
+    def test_refused_upgrade(self) -> None:
+        for code in (Code.EPERM, Code.BUSY, Code.SPAWN, Code.BADCMD):
+            client = self.connect(pm.encode(Refused(code, b"x"), 1), pm.encode(Done(), 2))
+            with self.assertRaises(Refusal) as context:
+                client.upgrade(PATIENCE)
+            self.assertEqual(context.exception.code, code)
+
+    def test_upgrade_by_the_command_line(self) -> None:
+        refused_upgrade = refused(b"SPAWN", b"it cannot take over")
+        for answer, status, complaint in (
+                (Done(), 0, b""),
+                (refused_upgrade, 1, b"ERROR: (SPAWN) it cannot take over\n"),
+                (Status(True), 1, None)):
+            path = self.serve(pm.encode(answer, 1))
+            done = subprocess.run([*CLI, "-s", path, "upgrade"], capture_output=True,
+                                  timeout=PATIENCE)
+            self.assertEqual((done.returncode, done.stdout), (status, b""))
+            if complaint is None:
+                self.assertRegex(done.stderr, rb"\AERROR: [^(][^\n]*\n\Z")
+            else:
+                self.assertEqual(done.stderr, complaint)
+
     def test_unknown_code(self) -> None:
         with self.assertRaises(Refusal) as context:
             self.connect(pm.encode(Refused(b"MOON\xff", b"\x1bfull"), 1)).ping(PATIENCE)
@@ -1181,7 +1216,7 @@ class FakeDaemonTest(unittest.TestCase):
         listener = self.silent_listener(5)
         with Client(listener.getsockname(), PATIENCE) as client:
             for request in (client.ping, client.list, client.reload, client.stop,
-                            client.subscribe):
+                            client.upgrade, client.subscribe):
                 with self.assertRaises(pm.TimedOut):
                     request(0.01)
 

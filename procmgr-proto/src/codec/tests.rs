@@ -80,7 +80,8 @@ fn a_body_that_is_cut_anywhere_is_malformed() {
 
 #[test]
 fn a_byte_after_the_end_is_malformed() {
-    for request in [Request::Ping, Request::List, Request::Stop, Request::Reload, invocation()] {
+    let others = [Request::Ping, Request::List, Request::Stop, Request::Reload, Request::Upgrade];
+    for request in others.into_iter().chain([invocation()]) {
         let mut frame = encode_request(1, &request).unwrap();
         frame.push(0);
         malformed(decode_request(&frame[HEADER_LENGTH..]));
@@ -187,9 +188,9 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
 fn requests() -> impl Strategy<Value = Request> {
     let invoke = (text(), text(), vec(text(), 0..10))
         .prop_map(|(program, action, arguments)| Request::Invoke(Invocation { program, action, arguments }));
-    let others = [Request::Ping, Request::List, Request::Stop, Request::Reload].map(Just);
-    let [ping, list, stop, reload] = others;
-    prop_oneof![ping, list, stop, reload, invoke]
+    let others = [Request::Ping, Request::List, Request::Stop, Request::Reload, Request::Upgrade].map(Just);
+    let [ping, list, stop, reload, upgrade] = others;
+    prop_oneof![ping, list, stop, reload, upgrade, invoke]
 }
 
 fn responses() -> impl Strategy<Value = Response> {

@@ -56,6 +56,8 @@ fn requests_of_one_connection_have_ids_that_count_up() {
             (Request::Ping, Response::Done),
             (Request::List, Response::Programs(programs)),
             (Request::Reload, Response::Reloaded { remarks: vec![b"remark".to_vec()] }),
+            (Request::Upgrade, Response::Done),
+            (Request::Ping, Response::Done),
         ];
         for (id, (expected, response)) in (1..).zip(script) {
             let (header, request, _) = next_request(&stream);
@@ -67,6 +69,8 @@ fn requests_of_one_connection_have_ids_that_count_up() {
         client.ping().unwrap();
         assert_eq!(client.list().unwrap(), expected);
         assert_eq!(client.reload().unwrap(), [b"remark"]);
+        client.upgrade().unwrap();
+        client.ping().unwrap();
     });
 }
 
@@ -145,6 +149,33 @@ fn after_a_refusal_the_connection_serves_on() {
 }
 
 #[test]
+fn an_upgrade_that_is_refused_leaves_a_connection_that_serves_on() {
+    let refusals = [
+        Refusal::new(Code::Spawn, "the new executable cannot take over"),
+        Refusal::new(Code::Busy, "another upgrade is under way"),
+        Refusal::new(Code::Eperm, "you may not upgrade the daemon"),
+        Refusal::new(Code::BadCmd, "there is no message of number 6"),
+    ];
+    let expected = refusals.clone();
+    let daemon = |stream: UnixStream| {
+        for refusal in refusals {
+            let (header, request, descriptors) = next_request(&stream);
+            assert_eq!((request, descriptors.len()), (Request::Upgrade, 0));
+            send(&stream, header.id, &Response::Refused(refusal));
+        }
+        let id = next_request(&stream).0.id;
+        send(&stream, id, &Response::Done);
+    };
+    talk(daemon, |client| {
+        for refusal in expected {
+            let error = client.upgrade().unwrap_err();
+            assert!(matches!(&error, ClientError::Refused(found) if *found == refusal), "{error}");
+        }
+        client.ping().unwrap();
+    });
+}
+
+#[test]
 fn a_request_over_the_limit_is_not_sent_and_the_connection_serves_on() {
     talk(answer(Response::Done), |client| {
         let huge = invocation(vec![b'x'; MAX_BODY as usize]);
@@ -218,6 +249,8 @@ fn an_answer_that_does_not_suit_the_request_makes_no_sense() {
     assert_eq!(reason(listed), "it does not suit the request list");
     let reloaded = talk(answer(Response::Done), |client| client.reload().map(drop));
     assert_eq!(reason(reloaded), "it does not suit the request reload");
+    let upgraded = talk(answer(Response::Reloaded { remarks: vec![] }), Client::upgrade);
+    assert_eq!(reason(upgraded), "it does not suit the request upgrade");
     let stopped = talk(answer(Response::Status { running: true }), Client::stop);
     assert_eq!(reason(stopped), "it does not suit the request stop");
     let invoked = talk(answer(Response::Programs(vec![])), |client| invoke(client).map(drop));

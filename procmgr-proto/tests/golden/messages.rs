@@ -83,6 +83,7 @@ fn requests() -> Vec<(&'static str, Frame)> {
         ("request/invoke/odd-bytes", invoke(b"\xff", b"signal", &[b"-x", b"", b"\xc3\xbc", b"a\nb\x1b"])),
         ("request/invoke/empty", invoke(b"", b"", &[])),
         ("request/subscribe", request(Request::Subscribe)),
+        ("request/upgrade", request(Request::Upgrade)),
     ]
 }
 
