@@ -18,7 +18,7 @@ use crate::logging::{Facility, Level, LogArgs};
 
 /// The usage line.
 pub(crate) const USAGE: &str = "USAGE: procmgr [-h|-V] [-c FILE] [-l LOG] [-L LEVEL] [-P FILE] \
-     [-d [-f] [-A GROUP]|-t|-s|-r|-a [-0]|--watch [--json]] [program action [args ...]]";
+     [-d [-f] [-A GROUP]|-t|-s|-r|-u|-a [-0]|--watch [--json]] [program action [args ...]]";
 
 /// A command line that makes sense.
 #[derive(Debug)]
@@ -94,6 +94,9 @@ struct Raw {
     /// Have the daemon reload its configuration
     #[arg(short, long)]
     reload: bool,
+    /// Have the daemon execute its executable anew, in place
+    #[arg(short, long)]
+    upgrade: bool,
     /// List the programs
     #[arg(short, long)]
     all: bool,
@@ -115,7 +118,7 @@ struct Raw {
 /// Reads the command line, the name of the program first.
 pub(crate) fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Args, Refused> {
     let constants = format!(
-        "Without -d, -t, -s, -r, -a and --watch, the action is performed on the program.\n\n\
+        "Without -d, -t, -s, -r, -u, -a and --watch, the action is performed on the program.\n\n\
          Configuration file: -c, else $PROCMGR_CONFFILE, else {}\n\
          Socket: $PROCMGR_SOCKET (client only), else socket-path of the configuration, else {}\n\
          Shell of scripts: {}\nPATH of scripts: {}",
@@ -135,6 +138,7 @@ fn judge(raw: Raw) -> Result<Args, String> {
         ("-t", raw.test),
         ("-s", raw.stop),
         ("-r", raw.reload),
+        ("-u", raw.upgrade),
         ("-a", raw.all),
         ("--watch", raw.watch),
     ];
@@ -166,6 +170,7 @@ fn judge(raw: Raw) -> Result<Args, String> {
         Some("-t") => Mode::Client(Command::Test),
         Some("-s") => Mode::Client(Command::Stop),
         Some("-r") => Mode::Client(Command::Reload),
+        Some("-u") => Mode::Client(Command::Upgrade),
         Some("--watch") => {
             Mode::Client(Command::Watch(if raw.json { WatchFormat::Json } else { WatchFormat::Lines }))
         }

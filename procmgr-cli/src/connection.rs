@@ -32,6 +32,7 @@ pub(crate) fn perform(command: Command, socket: &Path) -> Result<u8, Failure> {
         Command::Test => client.ping()?,
         Command::Stop => client.stop()?,
         Command::Reload => output::remarks(&client.reload()?),
+        Command::Upgrade => client.upgrade()?,
         Command::List(format) => output::programs(&client.list()?, format)?,
         Command::Watch(format) => {
             watch::follow(client.subscribe()?, format)?;

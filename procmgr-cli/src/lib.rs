@@ -23,6 +23,8 @@ pub enum Command {
     Stop,
     /// Has the daemon read its configuration again.
     Reload,
+    /// Has the daemon execute its executable anew, in place; returns when the new one serves.
+    Upgrade,
     /// Lists the programs on standard output.
     List(ListFormat),
     /// Shows each change of a program on standard output, for as long as the daemon runs.
@@ -71,7 +73,7 @@ impl Command {
     pub fn failure_status(&self) -> u8 {
         match self {
             Self::Invoke(_) => NOT_CARRIED_OUT,
-            Self::Test | Self::Stop | Self::Reload | Self::List(_) | Self::Watch(_) => FAILED,
+            Self::Test | Self::Stop | Self::Reload | Self::Upgrade | Self::List(_) | Self::Watch(_) => FAILED,
         }
     }
 

@@ -3,8 +3,13 @@
 //! Which configuration and socket are used is tested in `configuration`.
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::process::Stdio;
+use std::thread;
+
+use procmgr_proto::codec::{encode_request, encode_response};
+use procmgr_proto::message::{Code, Refusal, Request, Response};
 
 use crate::harness::{Output, Sandbox, allowing_us, answer, procmgr, raw, run, wait_until};
 
@@ -36,6 +41,7 @@ fn help_tells_every_option_on_standard_output() {
         "-t, --test",
         "-s, --stop",
         "-r, --reload",
+        "-u, --upgrade",
         "-l, --log",
         "-L, --loglevel",
         "-P, --pidfile",
@@ -152,6 +158,15 @@ fn a_command_line_that_makes_no_sense_is_told_in_one_line_with_the_usage() {
         &["-d", "-t"],
         &["-ts"],
         &["-r", "-a"],
+        &["-ru"],
+        &["-u", "-d"],
+        &["-u", "--watch"],
+        &["-u", "-f"],
+        &["-u0"],
+        &["--upgrade", "--json"],
+        &["-u", "p"],
+        &["-u", "p", "start"],
+        &["--upgrade=yes"],
         &["-s", "-d", "-f"],
         &["-f"],
         &["-f", "p", "start"],
@@ -260,12 +275,38 @@ fn reload_of_a_bad_file_fails_and_tells_why() {
 }
 
 #[test]
+fn upgrade_asks_for_one_and_tells_what_the_daemon_answers() {
+    for (response, told) in [
+        (Response::Done, output(0, "", "")),
+        (
+            Response::Refused(Refusal::new(Code::Spawn, "it cannot take over\x1b")),
+            output(1, "", "ERROR: (SPAWN) it cannot take over\\u{1b}\n"),
+        ),
+    ] {
+        let sandbox = Sandbox::new("");
+        let listener = UnixListener::bind(sandbox.socket()).unwrap();
+        let daemon = thread::spawn(move || {
+            let mut stream = listener.accept().unwrap().0;
+            let mut asked = encode_request(1, &Request::Upgrade).unwrap();
+            let expected = asked.clone();
+            stream.read_exact(&mut asked).unwrap();
+            assert_eq!(asked, expected);
+            stream.write_all(&encode_response(1, &response).unwrap()).unwrap();
+        });
+
+        assert_eq!(sandbox.client(&["-u"]), told);
+
+        daemon.join().unwrap();
+    }
+}
+
+#[test]
 fn every_other_mode_fails_without_a_daemon() {
     let sandbox = Sandbox::new("");
     let stderr =
         format!("ERROR: cannot connect to {}: there is no such socket\n", sandbox.socket().display());
 
-    for mode in ["-s", "-r", "-a", "-a0"] {
+    for mode in ["-s", "-r", "-u", "--upgrade", "-a", "-a0"] {
         assert_eq!(sandbox.client(&[mode]), output(1, "", &stderr));
     }
 }
