@@ -1,10 +1,14 @@
 //! Open descriptors: how many the daemon and its scripts may have, and that scripts inherit none by accident.
 //!
 //! Which descriptors a script is given on purpose is `spawn`'s business.
-#![expect(unsafe_code, reason = "no safe wrapper of close_range is at hand")]
+#![expect(
+    unsafe_code,
+    reason = "nothing safe makes an owned descriptor of a number, nor is a wrapper of close_range at hand"
+)]
 
 use std::fs;
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -30,21 +34,42 @@ pub(crate) fn settle_inherited(inherited: Inherited) -> io::Result<()> {
     let result = unsafe { libc::syscall(libc::SYS_close_range, FIRST_INHERITED, libc::c_uint::MAX, flags) };
     match Errno::result(result) {
         // Kernels before 5.9 and 5.11 do not know the call and the flag, sandboxes may forbid what they do not know.
-        Err(Errno::ENOSYS | Errno::EINVAL | Errno::EPERM) => mark_each(),
+        Err(Errno::ENOSYS | Errno::EINVAL | Errno::EPERM) => mark_each(FIRST_INHERITED),
         result => Ok(result.map(drop)?),
     }
 }
 
-/// Marks every descriptor but the standard three as close-on-exec, one by one.
-fn mark_each() -> io::Result<()> {
+/// Marks every descriptor from this one on as close-on-exec, one by one.
+fn mark_each(first: libc::c_int) -> io::Result<()> {
     for entry in fs::read_dir("/proc/self/fd")? {
         let number = entry?.file_name().to_str().and_then(|name| name.parse().ok());
-        if let Some(descriptor) = number.filter(|number| *number >= FIRST_INHERITED) {
+        if let Some(descriptor) = number.filter(|number| *number >= first) {
             // SAFETY: a mark changes nothing for whoever may own the descriptor.
             unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
         }
     }
     Ok(())
+}
+
+/// Takes a descriptor that the daemon was started with, by its number. It is close-on-exec from then on.
+///
+/// What is to be taken is taken before [`settle_inherited`] sees to the rest.
+///
+/// # Errors
+/// If it is one of the standard three, is not open, or is close-on-exec and therefore somebody's already.
+pub(crate) fn adopt(number: RawFd) -> io::Result<OwnedFd> {
+    if number < FIRST_INHERITED {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is one of the standard three"));
+    }
+    // SAFETY: to look at it changes nothing for whoever may own the descriptor.
+    let flags = Errno::result(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
+    if flags & libc::FD_CLOEXEC != 0 {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it has an owner"));
+    }
+    // SAFETY: a mark changes nothing for whoever may own the descriptor.
+    Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: it is open, and was not close-on-exec. Whatever this process has opened or taken is, so nothing owns it yet.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Standard input, output and error come before it.
@@ -105,14 +130,17 @@ mod tests {
     use std::os::fd::AsFd;
 
     use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+    use rustix::io::fcntl_dupfd_cloexec;
 
     use super::*;
 
     #[test]
     fn old_kernels_are_served_one_descriptor_at_a_time() {
-        let file = File::open("/dev/null").unwrap();
+        // Above those of other tests, some of which must not be marked.
+        const FIRST: i32 = 900;
+        let file = fcntl_dupfd_cloexec(File::open("/dev/null").unwrap(), FIRST).unwrap();
         fcntl(file.as_fd(), FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
-        mark_each().unwrap();
+        mark_each(FIRST).unwrap();
         let flags = FdFlag::from_bits_retain(fcntl(file.as_fd(), FcntlArg::F_GETFD).unwrap());
         assert_eq!(flags, FdFlag::FD_CLOEXEC);
     }

@@ -21,6 +21,8 @@ mod latin;
 mod listener;
 mod news;
 mod notify;
+mod packed;
+mod parcel;
 mod pidfile;
 mod poll;
 mod process;
