@@ -19,6 +19,7 @@ mod idle;
 pub mod journal;
 mod latin;
 mod listener;
+mod lock;
 mod news;
 mod notify;
 mod packed;

@@ -1,24 +1,28 @@
-//! The socket file: making it, keeping it there, and that only one daemon has it.
+//! The socket file: making it, keeping it there, handing it on, and that only one daemon has it.
 //!
 //! Who connects, and what they say, is `server`'s business.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr, connect};
+use nix::sys::socket::sockopt::AcceptConn;
+use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr, connect, getsockopt};
 use nix::sys::stat::{Mode, umask};
 use procmgr_proto::connection::MAX_PATH;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::journal;
+use crate::lock::{Lock, PackedLock};
+use crate::packed::{PackedPath, senseless};
+use crate::parcel::{Packer, Slot, Unpacker};
 
 /// The socket that clients connect to. The file is removed when it is dropped.
 #[derive(Debug)]
@@ -29,8 +33,18 @@ pub(crate) struct Listener {
     file: FileId,
     /// Tells when something happens to the file. Without it, a removed socket is noticed at the next reload.
     watch: Option<Inotify>,
-    /// Dropped last, when the file is gone: whoever waits for it finds the place free.
-    _lock: Lock,
+    /// Dropped last, when the file is gone: whoever waits for it finds the place free. The lock, not the socket, makes the
+    /// daemon single: it outlives the removal of the socket file.
+    lock: Lock,
+}
+
+/// A [`Listener`] on its way to the next image of the daemon.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PackedListener {
+    path: PackedPath,
+    socket: Slot,
+    file: FileId,
+    lock: PackedLock,
 }
 
 type FileId = (u64, u64);
@@ -44,12 +58,33 @@ impl Listener {
         if path.as_os_str().len() > MAX_PATH {
             return Err(Error::SocketPathTooLong { socket: path.to_path_buf() });
         }
-        let lock = Lock::take(path)?;
+        let lock = Lock::take(&beside(path), || is_served(path).unwrap_or(false))?;
+        let lock = lock.ok_or_else(|| Error::AlreadyRunning { socket: path.to_path_buf() })?;
         remove_stale(path)?;
         let failed = || Error::system(format!("create socket {}", path.display()));
         let (socket, file) = listen(path).map_err(failed())?;
-        let watch = watch(path).inspect_err(|error| journal::socket_unwatched(path, error)).ok();
-        Ok(Self { path: path.to_path_buf(), socket, file, watch, _lock: lock })
+        Ok(Self { path: path.to_path_buf(), socket, file, watch: watch(path), lock })
+    }
+
+    /// Takes a listener that was handed on. It is this process's after [`claim`](Self::claim) only, and until then
+    /// dropping it does it no harm.
+    pub(crate) fn unpack(packed: PackedListener, unpacker: &mut Unpacker) -> io::Result<Self> {
+        let PackedListener { path, socket, file, lock } = packed;
+        let path = PathBuf::from(path);
+        let socket = UnixListener::from(unpacker.take(socket)?);
+        if !getsockopt(&socket, AcceptConn)? {
+            return Err(senseless("nobody can connect to the socket that was handed on"));
+        }
+        let lock = Lock::unpack(lock, unpacker)?;
+        let watch = watch(&path);
+        Ok(Self { path, socket, file, watch, lock })
+    }
+
+    /// Makes a listener that was handed on one of this process, when there is no other one any more that it is to be for.
+    ///
+    /// The file may have gone while nobody watched it, so [`restore`](Self::restore) is to be called after this.
+    pub(crate) fn claim(&mut self) -> io::Result<()> {
+        self.lock.claim()
     }
 
     /// Makes the socket file anew if it is gone.
@@ -93,6 +128,17 @@ impl Listener {
         &self.path
     }
 
+    /// Packs the listener; what watches the file is made anew.
+    pub(crate) fn pack<'a>(&'a self, packer: &mut Packer<'a>) -> PackedListener {
+        let Self { path, socket, file, watch: _, lock } = self;
+        PackedListener {
+            path: path.as_path().into(),
+            socket: packer.descriptor(socket.as_fd()),
+            file: *file,
+            lock: lock.pack(packer),
+        }
+    }
+
     fn is_in_place(&self) -> bool {
         file_id(&self.path).is_ok_and(|file| file == self.file)
     }
@@ -100,71 +146,17 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if self.is_in_place() {
+        if self.lock.is_ours() && self.is_in_place() {
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// The right to be the daemon of a socket, held by a lock on a file beside it.
-///
-/// The lock, not the socket, makes the daemon single: it ends with the process, however that ends, and outlives the
-/// removal of the socket file.
-#[derive(Debug)]
-struct Lock {
-    path: PathBuf,
-    file: Flock<File>,
-}
-
-impl Lock {
-    fn take(socket: &Path) -> Result<Self, Error> {
-        let mut path: OsString = socket.into();
-        path.push(".lock");
-        let path = PathBuf::from(path);
-        loop {
-            let failed = || Error::system(format!("open lock file {}", path.display()));
-            let file = open_lock_file(&path).map_err(failed())?;
-            let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(file) => file,
-                Err((_, Errno::EWOULDBLOCK)) => {
-                    return Err(Error::AlreadyRunning { socket: socket.to_path_buf() });
-                }
-                Err((_, errno)) => {
-                    return Err(Error::system(format!("lock {}", path.display()))(errno));
-                }
-            };
-            let lock = Self { path: path.clone(), file };
-            // A daemon that ended in between has removed the file that we hold now: others would lock a new one.
-            if lock.is_in_place() {
-                return Ok(lock);
-            }
-        }
-    }
-
-    fn is_in_place(&self) -> bool {
-        let held = self.file.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
-        held.is_ok_and(|held| file_id(&self.path).is_ok_and(|file| file == held))
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        if self.is_in_place() {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-/// Opens the lock file, never through a link that somebody has put there.
-fn open_lock_file(path: &Path) -> io::Result<File> {
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(flags.bits())
-        .open(path)
+/// Returns where the lock of a socket is.
+fn beside(socket: &Path) -> PathBuf {
+    let mut path = OsString::from(socket);
+    path.push(".lock");
+    path.into()
 }
 
 /// Removes the socket of a daemon that is gone; leaves everything else alone.
@@ -224,11 +216,12 @@ fn listen(path: &Path) -> io::Result<(UnixListener, FileId)> {
 /// that the system would let one process queue. As many as the server accepts in a turn are enough to keep it busy.
 const QUEUE: i32 = 64;
 
-/// Watches the socket file itself. Its folder may be a busy one, and would wake the daemon for nothing.
-fn watch(path: &Path) -> nix::Result<Inotify> {
-    let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-    add_watch(&inotify, path)?;
-    Ok(inotify)
+/// Watches the socket file itself, if it is there. Its folder may be a busy one, and would wake the daemon for nothing.
+fn watch(path: &Path) -> Option<Inotify> {
+    let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK);
+    let inotify = inotify.inspect_err(|error| journal::socket_unwatched(path, error)).ok()?;
+    let _ = add_watch(&inotify, path).inspect_err(|error| journal::socket_unwatched(path, error));
+    Some(inotify)
 }
 
 fn add_watch(inotify: &Inotify, path: &Path) -> nix::Result<()> {
