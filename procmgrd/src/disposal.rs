@@ -6,7 +6,7 @@
 //! serves. Nothing can tell such a descriptor from others without the risk of waiting for the answer.
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,6 +34,11 @@ impl Foreign {
     /// Returns how many there are.
     pub(crate) fn len(&self) -> usize {
         self.descriptors.len()
+    }
+
+    /// Looks at them, one after the other.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.descriptors.iter().map(AsFd::as_fd)
     }
 
     /// Returns them. Whoever takes them owes that whatever they end up in is given to [`later`] with their charge.
@@ -69,10 +74,17 @@ pub(crate) fn close(socket: UnixStream, account: &Account) {
     DISPOSAL.take_in_socket(socket, account);
 }
 
+/// Returns whose descriptors are being closed or wait for that, if there are any.
+///
+/// To execute something in place of this process, the kernel waits for threads that close what takes its time.
+pub(crate) fn unfinished() -> Vec<Owner> {
+    DISPOSAL.unfinished()
+}
+
 type Garbage = Box<dyn Send>;
 
 /// Whose garbage it is: a user's, or the daemon's own.
-type Owner = Option<Uid>;
+pub(crate) type Owner = Option<Uid>;
 
 /// One for the process, as its table of descriptors is. Its first thread starts with the first garbage.
 static DISPOSAL: LazyLock<Disposal> = LazyLock::new(Disposal::default);
@@ -103,13 +115,13 @@ struct Lot {
     /// What waits until one of those is dropped.
     waiting: VecDeque<Garbage>,
     /// The sockets that do. They come last.
-    parcel: Option<Parcel>,
+    bundle: Option<Bundle>,
 }
 
 /// Sockets that wait in the queue of another one, where they take no place in our table. Somebody who connects over and
 /// over again and leaves descriptors behind can have many of them closed: as many as the kernel lets that user have under
 /// way.
-struct Parcel {
+struct Bundle {
     entrance: UnixStream,
     /// Closing it closes them.
     _queue: UnixStream,
@@ -172,6 +184,12 @@ impl Disposal {
         }
     }
 
+    fn unfinished(&self) -> Vec<Owner> {
+        let mut owners: Vec<Owner> = self.yard().lots.keys().copied().collect();
+        owners.sort_unstable();
+        owners
+    }
+
     fn yard(&self) -> MutexGuard<'_, Yard> {
         self.yard.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -191,8 +209,8 @@ impl Yard {
     fn take_in_socket(&mut self, socket: UnixStream, account: &Account) {
         let owner = Some(account.owner());
         let lot = self.lots.entry(owner).or_default();
-        if lot.admitted == WORKERS_PER_OWNER && lot.pack(&socket, account) {
-            // It lives on in its parcel, so that this does not wait; nobody can take that away meanwhile.
+        if lot.admitted == WORKERS_PER_OWNER && lot.bundle_up(&socket, account) {
+            // It lives on in its bundle, so that this does not wait; nobody can take that away meanwhile.
             drop(socket);
         } else {
             self.take_in(owner, Box::new((socket, account.charge(1))));
@@ -214,23 +232,23 @@ impl Yard {
 }
 
 impl Lot {
-    /// Returns whether a duplicate of this socket could be put into a parcel.
-    fn pack(&mut self, socket: &UnixStream, account: &Account) -> bool {
-        if self.parcel.as_ref().is_some_and(|parcel| parcel.add(socket).is_ok()) {
+    /// Returns whether a duplicate of this socket could be put into a bundle.
+    fn bundle_up(&mut self, socket: &UnixStream, account: &Account) -> bool {
+        if self.bundle.as_ref().is_some_and(|bundle| bundle.add(socket).is_ok()) {
             return true;
         }
         // It is full.
-        self.waiting.extend(self.parcel.take().map(|parcel| Box::new(parcel) as Garbage));
-        self.parcel = Parcel::new(account).and_then(|parcel| parcel.add(socket).map(|()| parcel)).ok();
-        self.parcel.is_some()
+        self.waiting.extend(self.bundle.take().map(|bundle| Box::new(bundle) as Garbage));
+        self.bundle = Bundle::new(account).and_then(|bundle| bundle.add(socket).map(|()| bundle)).ok();
+        self.bundle.is_some()
     }
 
     fn next(&mut self) -> Option<Garbage> {
-        self.waiting.pop_front().or_else(|| Some(Box::new(self.parcel.take()?)))
+        self.waiting.pop_front().or_else(|| Some(Box::new(self.bundle.take()?)))
     }
 }
 
-impl Parcel {
+impl Bundle {
     fn new(account: &Account) -> io::Result<Self> {
         let (entrance, queue) = UnixStream::pair()?;
         entrance.set_nonblocking(true)?;
@@ -257,168 +275,4 @@ const SURPLUS: Duration = Duration::from_secs(1);
 const STACK: usize = 64 * 1024;
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc::{Receiver, Sender, channel};
-
-    use super::*;
-    use crate::custody::Ledger;
-
-    const ANNA: Owner = Some(Uid(1));
-    const BERT: Owner = Some(Uid(2));
-    const PATIENCE: Duration = Duration::from_secs(60);
-
-    /// Something that says that it is being dropped, and then takes its time.
-    struct Slow {
-        begun: Sender<&'static str>,
-        name: &'static str,
-        release: Receiver<()>,
-    }
-
-    impl Drop for Slow {
-        fn drop(&mut self) {
-            self.begun.send(self.name).unwrap();
-            let _ = self.release.recv();
-        }
-    }
-
-    /// Nothing is released before this is dropped.
-    fn slow(begun: &Sender<&'static str>, name: &'static str) -> (Sender<()>, Garbage) {
-        let (release, is_released) = channel();
-        (release, Box::new(Slow { begun: begun.clone(), name, release: is_released }))
-    }
-
-    fn quick(begun: &Sender<&'static str>, name: &'static str) -> Garbage {
-        slow(begun, name).1
-    }
-
-    fn disposal() -> &'static Disposal {
-        Box::leak(Box::default())
-    }
-
-    #[test]
-    fn one_owner_occupies_a_few_workers_and_everybody_else_is_served() {
-        let disposal = disposal();
-        let (begun, beginnings) = channel();
-        let mut releases = Vec::new();
-        for _ in 0..10 * MOST_WORKERS {
-            let (release, garbage) = slow(&begun, "slow");
-            releases.push(release);
-            disposal.take_in(ANNA, garbage);
-        }
-        for _ in 0..WORKERS_PER_OWNER {
-            assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("slow"));
-        }
-        for owner in [BERT, None, BERT, None] {
-            disposal.take_in(owner, quick(&begun, "quick"));
-            assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("quick"));
-        }
-        let workers = disposal.yard().workers;
-        assert!(workers <= WORKERS_PER_OWNER + 4, "{workers} workers");
-        drop(releases);
-        for _ in WORKERS_PER_OWNER..10 * MOST_WORKERS {
-            assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("slow"));
-        }
-    }
-
-    #[test]
-    fn there_are_no_more_workers_than_the_most() {
-        let disposal = disposal();
-        let (begun, beginnings) = channel();
-        let mut releases = Vec::new();
-        for uid in 0..300 {
-            let (release, garbage) = slow(&begun, "slow");
-            releases.push(release);
-            disposal.take_in(Some(Uid(uid)), garbage);
-        }
-        for _ in 0..MOST_WORKERS {
-            assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("slow"));
-        }
-        assert_eq!(disposal.yard().workers, MOST_WORKERS);
-        assert_eq!(disposal.yard().next.len(), 300 - MOST_WORKERS);
-        drop(releases);
-        for _ in MOST_WORKERS..300 {
-            assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("slow"));
-        }
-    }
-
-    #[test]
-    fn owners_take_turns() {
-        let mut yard = Yard::default();
-        for _ in 0..WORKERS_PER_OWNER + 2 {
-            yard.take_in(ANNA, Box::new(()));
-        }
-        yard.take_in(BERT, Box::new(()));
-        let mut order = Vec::new();
-        while let Some((owner, _)) = yard.next.pop_front() {
-            order.push(owner);
-            yard.dropped(owner);
-        }
-        assert_eq!(order, [ANNA, ANNA, ANNA, ANNA, BERT, ANNA, ANNA]);
-        assert!(yard.lots.is_empty());
-    }
-
-    #[test]
-    fn sockets_that_wait_take_hardly_any_place() {
-        const SOCKETS: usize = 1000;
-        let disposal = disposal();
-        let ledger = Ledger::new(100);
-        let account = ledger.account(Uid(1));
-        let (begun, beginnings) = channel();
-        let mut releases = Vec::new();
-        for _ in 0..WORKERS_PER_OWNER {
-            let (release, garbage) = slow(&begun, "slow");
-            releases.push(release);
-            disposal.take_in(ANNA, garbage);
-            assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("slow"));
-        }
-        let (last, socket) = UnixStream::pair().unwrap();
-        // More than fit into one parcel.
-        for _ in 0..SOCKETS {
-            disposal.take_in_socket(UnixStream::pair().unwrap().1, &account);
-        }
-        disposal.take_in_socket(socket, &account);
-        assert!(ledger.of(Uid(1)) < SOCKETS / 10, "{} descriptors", ledger.of(Uid(1)));
-        drop(releases);
-        last.set_read_timeout(Some(PATIENCE)).unwrap();
-        assert_eq!(io::read_to_string(last).unwrap(), "");
-        while ledger.of(Uid(1)) > 0 {
-            thread::yield_now();
-        }
-    }
-
-    #[test]
-    fn workers_with_nothing_to_do_are_dismissed_but_for_one() {
-        let disposal = disposal();
-        let (begun, beginnings) = channel();
-        let mut releases = Vec::new();
-        for _ in 0..WORKERS_PER_OWNER {
-            let (release, garbage) = slow(&begun, "slow");
-            releases.push(release);
-            disposal.take_in(ANNA, garbage);
-            assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("slow"));
-        }
-        drop(releases);
-        while disposal.yard().workers > 1 {
-            thread::yield_now();
-        }
-        disposal.take_in(ANNA, quick(&begun, "quick"));
-        assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("quick"));
-    }
-
-    #[test]
-    fn descriptors_count_until_they_are_closed() {
-        let ledger = Ledger::new(100);
-        let (reader, writer) = io::pipe().unwrap();
-        let foreign = Foreign::new(vec![writer.into()], &ledger.account(Uid(1)));
-        let duplicate = foreign.duplicate().unwrap();
-        assert_eq!((ledger.of(Uid(1)), duplicate.len()), (2, 1));
-        let (descriptors, charge) = foreign.take();
-        assert_eq!(ledger.of(Uid(1)), 2);
-        later(descriptors, Some(charge));
-        drop(duplicate);
-        assert_eq!(io::read_to_string(reader).unwrap(), "");
-        while ledger.of(Uid(1)) > 0 {
-            thread::yield_now();
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,189 @@
+//! Garbage that takes its time, and garbage that does not, of many owners.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use super::*;
+use crate::custody::Ledger;
+
+const ANNA: Owner = Some(Uid(1));
+const BERT: Owner = Some(Uid(2));
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Something that says that it is being dropped, and then takes its time.
+struct Slow {
+    begun: Sender<&'static str>,
+    name: &'static str,
+    release: Receiver<()>,
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        self.begun.send(self.name).unwrap();
+        let _ = self.release.recv();
+    }
+}
+
+/// Nothing is released before this is dropped.
+fn slow(begun: &Sender<&'static str>, name: &'static str) -> (Sender<()>, Garbage) {
+    let (release, is_released) = channel();
+    (release, Box::new(Slow { begun: begun.clone(), name, release: is_released }))
+}
+
+fn quick(begun: &Sender<&'static str>, name: &'static str) -> Garbage {
+    slow(begun, name).1
+}
+
+fn disposal() -> &'static Disposal {
+    Box::leak(Box::default())
+}
+
+#[test]
+fn one_owner_occupies_a_few_workers_and_everybody_else_is_served() {
+    let disposal = disposal();
+    let (begun, beginnings) = channel();
+    let mut releases = Vec::new();
+    for _ in 0..10 * MOST_WORKERS {
+        let (release, garbage) = slow(&begun, "slow");
+        releases.push(release);
+        disposal.take_in(ANNA, garbage);
+    }
+    for _ in 0..WORKERS_PER_OWNER {
+        assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("slow"));
+    }
+    for owner in [BERT, None, BERT, None] {
+        disposal.take_in(owner, quick(&begun, "quick"));
+        assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("quick"));
+    }
+    let workers = disposal.yard().workers;
+    assert!(workers <= WORKERS_PER_OWNER + 4, "{workers} workers");
+    drop(releases);
+    for _ in WORKERS_PER_OWNER..10 * MOST_WORKERS {
+        assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("slow"));
+    }
+}
+
+#[test]
+fn there_are_no_more_workers_than_the_most() {
+    let disposal = disposal();
+    let (begun, beginnings) = channel();
+    let mut releases = Vec::new();
+    for uid in 0..300 {
+        let (release, garbage) = slow(&begun, "slow");
+        releases.push(release);
+        disposal.take_in(Some(Uid(uid)), garbage);
+    }
+    for _ in 0..MOST_WORKERS {
+        assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("slow"));
+    }
+    assert_eq!(disposal.yard().workers, MOST_WORKERS);
+    assert_eq!(disposal.yard().next.len(), 300 - MOST_WORKERS);
+    drop(releases);
+    for _ in MOST_WORKERS..300 {
+        assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("slow"));
+    }
+}
+
+#[test]
+fn whoever_has_something_that_is_not_closed_is_told_until_it_is() {
+    let disposal = disposal();
+    let (begun, beginnings) = channel();
+    assert_eq!(disposal.unfinished(), []);
+    let mut releases = Vec::new();
+    for owner in [BERT, None, ANNA, ANNA, ANNA, ANNA, ANNA] {
+        let (release, garbage) = slow(&begun, "slow");
+        releases.push(release);
+        disposal.take_in(owner, garbage);
+    }
+    assert_eq!(disposal.unfinished(), [None, ANNA, BERT]);
+    // Bert's is the first one.
+    releases.remove(0);
+    while disposal.unfinished() != [None, ANNA] {
+        thread::yield_now();
+    }
+    drop(releases);
+    while !disposal.unfinished().is_empty() {
+        thread::yield_now();
+    }
+    assert_eq!(beginnings.try_iter().count(), 7);
+}
+
+#[test]
+fn owners_take_turns() {
+    let mut yard = Yard::default();
+    for _ in 0..WORKERS_PER_OWNER + 2 {
+        yard.take_in(ANNA, Box::new(()));
+    }
+    yard.take_in(BERT, Box::new(()));
+    let mut order = Vec::new();
+    while let Some((owner, _)) = yard.next.pop_front() {
+        order.push(owner);
+        yard.dropped(owner);
+    }
+    assert_eq!(order, [ANNA, ANNA, ANNA, ANNA, BERT, ANNA, ANNA]);
+    assert!(yard.lots.is_empty());
+}
+
+#[test]
+fn sockets_that_wait_take_hardly_any_place() {
+    const SOCKETS: usize = 1000;
+    let disposal = disposal();
+    let ledger = Ledger::new(100);
+    let account = ledger.account(Uid(1));
+    let (begun, beginnings) = channel();
+    let mut releases = Vec::new();
+    for _ in 0..WORKERS_PER_OWNER {
+        let (release, garbage) = slow(&begun, "slow");
+        releases.push(release);
+        disposal.take_in(ANNA, garbage);
+        assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("slow"));
+    }
+    let (last, socket) = UnixStream::pair().unwrap();
+    // More than fit into one bundle.
+    for _ in 0..SOCKETS {
+        disposal.take_in_socket(UnixStream::pair().unwrap().1, &account);
+    }
+    disposal.take_in_socket(socket, &account);
+    assert!(ledger.of(Uid(1)) < SOCKETS / 10, "{} descriptors", ledger.of(Uid(1)));
+    drop(releases);
+    last.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(io::read_to_string(last).unwrap(), "");
+    while ledger.of(Uid(1)) > 0 {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn workers_with_nothing_to_do_are_dismissed_but_for_one() {
+    let disposal = disposal();
+    let (begun, beginnings) = channel();
+    let mut releases = Vec::new();
+    for _ in 0..WORKERS_PER_OWNER {
+        let (release, garbage) = slow(&begun, "slow");
+        releases.push(release);
+        disposal.take_in(ANNA, garbage);
+        assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("slow"));
+    }
+    drop(releases);
+    while disposal.yard().workers > 1 {
+        thread::yield_now();
+    }
+    disposal.take_in(ANNA, quick(&begun, "quick"));
+    assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("quick"));
+}
+
+#[test]
+fn descriptors_count_until_they_are_closed() {
+    let ledger = Ledger::new(100);
+    let (reader, writer) = io::pipe().unwrap();
+    let foreign = Foreign::new(vec![writer.into()], &ledger.account(Uid(1)));
+    let duplicate = foreign.duplicate().unwrap();
+    assert_eq!((ledger.of(Uid(1)), duplicate.len()), (2, 1));
+    let (descriptors, charge) = foreign.take();
+    assert_eq!(ledger.of(Uid(1)), 2);
+    later(descriptors, Some(charge));
+    drop(duplicate);
+    assert_eq!(io::read_to_string(reader).unwrap(), "");
+    while ledger.of(Uid(1)) > 0 {
+        thread::yield_now();
+    }
+}
