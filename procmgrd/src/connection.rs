@@ -2,6 +2,8 @@
 //!
 //! How many clients there may be, and what a request leads to, is not known here.
 
+pub(crate) mod packed;
+
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;

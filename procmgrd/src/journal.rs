@@ -10,9 +10,13 @@ use std::time::{Duration, Instant};
 
 use procmgr_config::ProgramName;
 use procmgr_proto::message::{Invocation, Refusal, Response};
+use serde::{Deserialize, Serialize};
 
+use crate::clock::Moment;
 use crate::connection::Demand;
 use crate::error::Error;
+use crate::packed::PackedCaller;
+use crate::parcel::{Packer, Unpacker};
 use crate::supervisor::call::shown;
 use crate::supervisor::event::{Caller, Changes, Peer, Pid, Question, Report};
 
@@ -37,7 +41,39 @@ struct Entry {
     since: Instant,
 }
 
+/// A [`Journal`] on its way to the next image of the daemon.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct PackedJournal(Vec<PackedEntry>);
+
+#[derive(Debug, Serialize, Deserialize)]
+struct PackedEntry {
+    caller: PackedCaller,
+    text: String,
+    is_notable: bool,
+    since: Moment,
+}
+
 impl Journal {
+    /// Goes on with the requests that another image of the daemon has taken note of.
+    pub(crate) fn unpack(packed: PackedJournal, unpacker: &Unpacker) -> Self {
+        let PackedJournal(entries) = packed;
+        let unpack = |PackedEntry { caller, text, is_notable, since }| {
+            (Caller::from(caller), Entry { text, is_notable, since: unpacker.instant(since) })
+        };
+        Self { under_way: entries.into_iter().map(unpack).collect() }
+    }
+
+    /// Packs the requests under way.
+    pub(crate) fn pack(&self, packer: &Packer<'_>) -> PackedJournal {
+        let pack = |(caller, entry): (&Caller, &Entry)| {
+            let Entry { text, is_notable, since } = entry;
+            let (text, since) = (text.clone(), packer.moment(*since));
+            PackedEntry { caller: (*caller).into(), text, is_notable: *is_notable, since }
+        };
+        PackedJournal(self.under_way.iter().map(pack).collect())
+    }
+
     /// Takes note of a request.
     pub(crate) fn asked(&mut self, caller: Caller, demand: &Demand, now: Instant) {
         let (what, is_notable) = match demand {
@@ -188,7 +224,10 @@ const NAMES_PER_LINE: usize = 20;
 
 #[cfg(test)]
 mod tests {
+    use procmgr_config::{Gid, Uid};
+
     use super::*;
+    use crate::parcel::hand_on;
 
     #[test]
     fn changes_are_summed_up_in_a_line() {
@@ -196,6 +235,36 @@ mod tests {
         assert_eq!(summary(&Changes::default()), "nothing has changed");
         let changes = Changes { added: names(&["a", "b\n"]), removed: Vec::new(), changed: names(&["c"]) };
         assert_eq!(summary(&changes), "added a, b\\n; changed c");
+    }
+
+    #[test]
+    fn requests_under_way_are_remembered_by_the_next_image() {
+        let now = Instant::now();
+        let caller = |request| {
+            let peer = Peer { pid: Pid(1), uid: Uid(2), gid: Gid(3) };
+            Caller { connection: 4, request, peer }
+        };
+        let mut former = Journal::default();
+        former.asked(caller(0), &Demand::Ask(Question::Reload), now);
+        former.asked(caller(1), &Demand::Ask(Question::List), now + Duration::from_secs(1));
+        let (packed, unpacker) = hand_on(former, |journal, packer| journal.pack(packer));
+        let mut journal = Journal::unpack(packed, &unpacker);
+        let mut shown: Vec<String> = journal
+            .under_way
+            .values()
+            .map(|Entry { text, is_notable, since }| {
+                // Clocks are not looked at twice in one instant.
+                let later = since.saturating_duration_since(now).as_secs_f64().round();
+                format!("{text}, {is_notable}, {later}")
+            })
+            .collect();
+        shown.sort();
+        let expected =
+            ["pid 1 uid 2 gid 3: list, false, 1", "pid 1 uid 2 gid 3: reload of the daemon, true, 0"];
+        assert_eq!(shown, expected);
+        journal.answered(caller(0), &Response::Done, now);
+        journal.answered(caller(1), &Response::Done, now);
+        assert!(journal.under_way.is_empty());
     }
 
     #[test]

@@ -70,6 +70,18 @@ impl From<PackedPath> for PathBuf {
     }
 }
 
+/// Returns the next number of a counter, which is none of those that are in use.
+///
+/// # Errors
+/// If nobody can have counted so far.
+pub(crate) fn counter(next: u64, in_use: impl Iterator<Item = u64>) -> io::Result<u64> {
+    let next = in_use.map(|number| number.saturating_add(1)).fold(next, u64::max);
+    if next < MOST_COUNTED { Ok(next) } else { Err(senseless("a number that is too great")) }
+}
+
+/// A million in each second, for a hundred years, is less.
+const MOST_COUNTED: u64 = 1 << 52;
+
 /// Returns the error of what cannot be unpacked because it makes no sense.
 pub(crate) fn senseless(what: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.into())
@@ -85,6 +97,14 @@ mod tests {
         let caller = Caller { connection: u64::MAX, request: 1, peer };
         let text = serde_json::to_string(&PackedCaller::from(caller)).unwrap();
         assert_eq!(Caller::from(serde_json::from_str::<PackedCaller>(&text).unwrap()), caller);
+    }
+
+    #[test]
+    fn a_counter_goes_on_behind_all_that_is_in_use_and_never_overflows() {
+        assert_eq!(counter(7, [3, 6].into_iter()).unwrap(), 7);
+        assert_eq!(counter(7, [3, 9].into_iter()).unwrap(), 10);
+        counter(u64::MAX, [].into_iter()).unwrap_err();
+        counter(0, [u64::MAX].into_iter()).unwrap_err();
     }
 
     #[test]

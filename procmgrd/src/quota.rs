@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use procmgr_config::Uid;
 
 use crate::custody::{Account, Ledger};
+use crate::packed::PackedCaller;
 use crate::supervisor::event::Caller;
 
 /// How many connections one user may have, whatever the limit on descriptors allows.
@@ -120,6 +121,14 @@ impl Quotas {
         Ok(())
     }
 
+    /// Counts a connection that is there already, and the bytes that are kept for it, whatever the limits are now.
+    pub(crate) fn reconnect(&mut self, uid: Uid, buffered: usize) {
+        self.change(uid, |usage| {
+            usage.connections += 1;
+            usage.buffered += buffered;
+        });
+    }
+
     /// Counts a connection no more, nor the bytes that are kept for it.
     pub(crate) fn disconnect(&mut self, uid: Uid, buffered: usize) {
         self.change(uid, |usage| {
@@ -144,8 +153,7 @@ impl Quotas {
         if self.usage(uid).under_way >= UNDER_WAY_PER_USER {
             return Err(Exceeded::UnderWay);
         }
-        self.under_way.insert(caller);
-        self.change(uid, |usage| usage.under_way += 1);
+        self.count(caller);
         Ok(())
     }
 
@@ -162,6 +170,18 @@ impl Quotas {
             return Err(Exceeded::Subscriptions);
         }
         Ok(())
+    }
+
+    /// Counts the requests that another image of the daemon has counted, whatever the limits are now.
+    pub(crate) fn unpack(&mut self, under_way: Vec<PackedCaller>) {
+        for caller in under_way {
+            self.count(caller.into());
+        }
+    }
+
+    /// Packs the requests under way. All else is counted anew.
+    pub(crate) fn pack(&self) -> Vec<PackedCaller> {
+        self.under_way.iter().copied().map(PackedCaller::from).collect()
     }
 
     /// Counts a new subscription.
@@ -195,6 +215,12 @@ impl Quotas {
             Err(Exceeded::AllDescriptors)
         } else {
             Ok(())
+        }
+    }
+
+    fn count(&mut self, caller: Caller) {
+        if self.under_way.insert(caller) {
+            self.change(caller.peer.uid, |usage| usage.under_way += 1);
         }
     }
 
@@ -295,6 +321,41 @@ mod tests {
         quotas.end(caller(ANNA, 5));
         assert_eq!(quotas.begin(caller(ANNA, 5)), Ok(()));
         assert_eq!(quotas.begin(caller(ANNA, 6)), Err(Exceeded::UnderWay));
+    }
+
+    #[test]
+    fn requests_that_another_image_has_counted_count_as_before() {
+        let mut former = Quotas::new(256);
+        for request in 0..UNDER_WAY_PER_USER as u64 {
+            former.begin(caller(ANNA, request)).unwrap();
+        }
+        former.begin(caller(BERT, 0)).unwrap();
+        let text = serde_json::to_string(&former.pack()).unwrap();
+        let packed: Vec<PackedCaller> = serde_json::from_str(&text).unwrap();
+        let mut quotas = Quotas::new(256);
+        // Whatever is told twice counts once.
+        quotas.unpack(packed.clone());
+        quotas.unpack(packed);
+        assert_eq!(quotas.begin(caller(ANNA, 9999)), Err(Exceeded::UnderWay));
+        quotas.end(caller(ANNA, 5));
+        assert_eq!(quotas.begin(caller(ANNA, 9999)), Ok(()));
+        quotas.end(caller(BERT, 0));
+        assert!(!quotas.users.contains_key(&BERT));
+    }
+
+    #[test]
+    fn connections_that_are_there_already_count_whatever_the_limits_are_now() {
+        let mut quotas = Quotas::new(16);
+        for _ in 0..10 {
+            quotas.reconnect(ANNA, BUFFERED_PER_USER);
+        }
+        assert_eq!(quotas.connect(ANNA, 10), Err(Exceeded::Connections));
+        assert_eq!(quotas.buffer(ANNA, 1, 2), Err(Exceeded::Buffered));
+        assert_eq!(quotas.buffer(ANNA, 2, 1), Ok(()));
+        for _ in 0..10 {
+            quotas.disconnect(ANNA, BUFFERED_PER_USER);
+        }
+        assert!(quotas.users.is_empty());
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! What a frame asks is not looked at here, nor is anything written.
 
+pub(crate) mod packed;
+
 use std::io;
 use std::os::fd::BorrowedFd;
 

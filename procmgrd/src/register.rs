@@ -67,6 +67,12 @@ impl Register {
         self.update(entry, None, Some(now));
     }
 
+    /// Takes note of a connection that another image of the daemon has admitted, whatever it keeps.
+    pub(crate) fn reenter(&mut self, entry: Entry, now: Footprint) {
+        self.quotas.reconnect(entry.uid, now.buffered);
+        self.enter(entry, now);
+    }
+
     /// Takes note of what a connection has become.
     ///
     /// # Errors

@@ -3,6 +3,8 @@
 //! What one client says is `connection`'s business, what its requests lead to the supervisor's, and what each user may
 //! use `quota`'s.
 
+pub(crate) mod packed;
+
 use std::collections::HashMap;
 use std::io;
 use std::mem;

@@ -12,7 +12,10 @@ use procmgr_proto::message::{Invocation, Request};
 use procmgr_proto::stdio::send;
 
 use super::*;
+use crate::clock::Clock;
 use crate::custody::Ledger;
+use crate::parcel::{Unpacker, hand_on};
+use crate::reader::packed::PackedReader;
 
 /// What a reader makes of what its peer sends.
 struct Pair {
@@ -35,6 +38,14 @@ impl Pair {
     fn send_with(&mut self, bytes: &[u8], descriptors: usize) {
         let null = File::open("/dev/null").unwrap();
         send(&self.peer, bytes, &vec![null.as_fd(); descriptors]).unwrap();
+    }
+
+    /// Goes on as the next image of the daemon does.
+    fn upgrade(self) -> Self {
+        let Self { peer, stream, reader } = self;
+        let (packed, mut unpacker) = hand_on(reader, |reader, packer| reader.pack(packer));
+        let account = Ledger::new(100).account(Uid(1));
+        Self { peer, stream, reader: FrameReader::unpack(packed, &mut unpacker, account).unwrap() }
     }
 
     /// Returns what the next call yields: `id: body length, descriptors`, a refusal, or how it ended.
@@ -232,4 +243,86 @@ fn a_peer_that_closes_amidst_a_frame_is_told_so() {
     let mut pair = Pair::new();
     pair.peer.shutdown(std::net::Shutdown::Write).unwrap();
     assert_eq!(pair.read(), "closed");
+}
+
+#[test]
+fn a_frame_goes_on_where_it_stopped_wherever_that_was() {
+    let frame = invoke(7);
+    for cut in 1..frame.len() {
+        let mut pair = Pair::new();
+        pair.send_with(&frame[..cut], 3);
+        assert_eq!(pair.read(), "nothing", "cut at {cut}");
+        let mut pair = pair.upgrade();
+        assert!(pair.reader.is_amidst());
+        pair.send(&frame[cut..]);
+        pair.send(&ping(8));
+        let expected = ["7: 30 bytes, 3 descriptors", "8: 4 bytes, 0 descriptors"];
+        assert_eq!([pair.read(), pair.read()], expected, "cut at {cut}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_half_a_frame_stays_wrong() {
+    let cut_short = |pair: &mut Pair| pair.peer.shutdown(std::net::Shutdown::Write).unwrap();
+    let rest = |pair: &mut Pair| pair.send(&[0; 4]);
+    let more = |pair: &mut Pair| pair.send_with(&[0; 4], 1);
+    let cases: [(u16, u8, usize, &dyn Fn(&mut Pair), &str); 5] = [
+        (1, 0, 0, &cut_short, "7: broken, BADMSG the frame is cut short"),
+        (1, 0, 0, &more, "7: broken, BADMSG descriptors came in the middle of a frame"),
+        (1, 2, 3, &rest, "7: BADMSG 2 descriptors were announced and 3 came"),
+        (1, 9, 9, &rest, "7: BADMSG 9 descriptors came, and no request has more than 3"),
+        (2, 0, 0, &rest, "7: VERSION version 2 is not known here, 1 is the highest one"),
+    ];
+    for (version, announced, sent, go_on, expected) in cases {
+        let mut pair = Pair::new();
+        let header = header(|it| (it.version, it.descriptors, it.length) = (version, announced, 8));
+        pair.send_with(&[header, vec![0; 4]].concat(), sent);
+        assert_eq!([pair.read(), pair.read()], ["nothing", "nothing"]);
+        let mut pair = pair.upgrade();
+        go_on(&mut pair);
+        assert_eq!(pair.read(), expected);
+    }
+}
+
+#[test]
+fn descriptors_that_the_kernel_has_dropped_are_missed_after_an_upgrade_too() {
+    let mut pair = Pair::new();
+    pair.send(&header(|_| {}));
+    assert_eq!(pair.read(), "nothing");
+    pair.reader.has_lost_descriptors = true;
+    let mut pair = pair.upgrade();
+    pair.send(&[0; 4]);
+    assert_eq!(pair.read(), "7: LIMIT the daemon has no room for more descriptors");
+}
+
+#[test]
+fn half_a_frame_that_makes_no_sense_is_refused() {
+    const HEADER: &str =
+        "PMGR\\u0001\\u0000\\u0001\\u0000\\u0007\\u0000\\u0000\\u0000\\u0004\\u0000\\u0000\\u0000";
+    let unpack = |header: &str, body: &str, descriptors: &str| {
+        let text = format!(
+            "{{\"header\":\"{header}\",\"body\":{body},\"descriptors\":{descriptors},\
+             \"arrived\":0,\"has_lost_descriptors\":false}}"
+        );
+        let packed = serde_json::from_str::<PackedReader>(&text).unwrap();
+        let mut unpacker = Unpacker::new(Clock::now());
+        FrameReader::unpack(packed, &mut unpacker, Ledger::new(100).account(Uid(1)))
+    };
+    let body = |bytes: &str, missing: u64| format!("{{\"bytes\":\"{bytes}\",\"missing\":{missing}}}");
+    unpack("", "null", "[]").unwrap();
+    unpack(HEADER, &body("xy", 2), "[]").unwrap();
+    for (header, body, descriptors) in [
+        (HEADER, "null".to_owned(), "[]"),
+        ("PMGR", body("xy", 2), "[]"),
+        ("xxxxxxxxxxxxxxxx", body("xy", 2), "[]"),
+        ("xxxxxxxxxxxxxxxxx", "null".to_owned(), "[]"),
+        (HEADER, body("xyz", 2), "[]"),
+        (HEADER, body("x", 2), "[]"),
+        (HEADER, body("wxyz", 0), "[]"),
+        (HEADER, body("", u64::MAX), "[]"),
+        ("", "null".to_owned(), "[2]"),
+        ("", "null".to_owned(), "[-1]"),
+    ] {
+        assert!(unpack(header, &body, descriptors).is_err(), "{header} {body} {descriptors}");
+    }
 }
