@@ -6,7 +6,7 @@
 //! serves. Nothing can tell such a descriptor from others without the risk of waiting for the answer.
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use procmgr_config::Uid;
 use procmgr_proto::stdio::send_some;
 
 use crate::custody::{Account, Charge};
+use crate::parcel::{Packer, Slot, Unpacker};
 
 /// Descriptors that a client has brought, which count as its user's until they are closed. Dropping them never waits.
 #[derive(Debug)]
@@ -31,14 +32,20 @@ impl Foreign {
         Self { descriptors, charge }
     }
 
+    /// Takes descriptors that another image of the daemon has handed on.
+    pub(crate) fn unpack(slots: Vec<Slot>, unpacker: &mut Unpacker, account: &Account) -> io::Result<Self> {
+        let descriptors = slots.into_iter().map(|slot| unpacker.take(slot));
+        Ok(Self::new(descriptors.collect::<Result<_, _>>()?, account))
+    }
+
     /// Returns how many there are.
     pub(crate) fn len(&self) -> usize {
         self.descriptors.len()
     }
 
-    /// Looks at them, one after the other.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.descriptors.iter().map(AsFd::as_fd)
+    /// Packs them.
+    pub(crate) fn pack<'a>(&'a self, packer: &mut Packer<'a>) -> Vec<Slot> {
+        self.descriptors.iter().map(|descriptor| packer.descriptor(descriptor.as_fd())).collect()
     }
 
     /// Returns them. Whoever takes them owes that whatever they end up in is given to [`later`] with their charge.

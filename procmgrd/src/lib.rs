@@ -26,6 +26,7 @@ mod packed;
 mod parcel;
 mod pidfile;
 mod poll;
+mod probe;
 mod process;
 mod quota;
 mod reader;

@@ -9,11 +9,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::socket::sockopt::AcceptConn;
-use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr, connect, getsockopt};
+use nix::sys::socket::{self, Backlog, getsockopt};
 use nix::sys::stat::{Mode, umask};
 use procmgr_proto::connection::MAX_PATH;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,7 @@ use crate::journal;
 use crate::lock::{Lock, PackedLock};
 use crate::packed::{PackedPath, senseless};
 use crate::parcel::{Packer, Slot, Unpacker};
+use crate::probe::{Probe, is_listened_to};
 
 /// The socket that clients connect to. The file is removed when it is dropped.
 #[derive(Debug)]
@@ -58,8 +60,10 @@ impl Listener {
         if path.as_os_str().len() > MAX_PATH {
             return Err(Error::SocketPathTooLong { socket: path.to_path_buf() });
         }
-        let lock = Lock::take(&beside(path), || is_served(path).unwrap_or(false))?;
+        let mut probe = Probe::default();
+        let lock = Lock::take(&beside(path), || probe.is_answered(path))?;
         let lock = lock.ok_or_else(|| Error::AlreadyRunning { socket: path.to_path_buf() })?;
+        await_silence(path);
         remove_stale(path)?;
         let failed = || Error::system(format!("create socket {}", path.display()));
         let (socket, file) = listen(path).map_err(failed())?;
@@ -159,6 +163,20 @@ fn beside(socket: &Path) -> PathBuf {
     path.into()
 }
 
+/// Waits until the one who had the lock has closed its socket, too: a process that ends, or executes something, closes one
+/// descriptor after the other. Whoever else may listen does so still after that.
+fn await_silence(path: &Path) {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline && is_listened_to(path).unwrap_or(false) {
+        sleep(INTERVAL);
+    }
+}
+
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How often it is looked whether somebody listens.
+const INTERVAL: Duration = Duration::from_millis(5);
+
 /// Removes the socket of a daemon that is gone; leaves everything else alone.
 fn remove_stale(path: &Path) -> Result<(), Error> {
     let failed = || Error::system(format!("look at {}", path.display()));
@@ -173,27 +191,10 @@ fn remove_stale(path: &Path) -> Result<(), Error> {
     if !kind.is_socket() {
         return occupied("a file that is no socket");
     }
-    if is_served(path).map_err(Error::system(format!("see who serves {}", path.display())))? {
+    if is_listened_to(path).map_err(Error::system(format!("see who serves {}", path.display())))? {
         return occupied("a socket that somebody serves");
     }
     fs::remove_file(path).map_err(Error::system(format!("remove the stale socket {}", path.display())))
-}
-
-/// Returns whether a process listens at the socket. Datagram sockets, such as the original program has, count too.
-fn is_served(path: &Path) -> io::Result<bool> {
-    let address = UnixAddr::new(path)?;
-    for kind in [SockType::Stream, SockType::Datagram, SockType::SeqPacket] {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let probe = socket::socket(AddressFamily::Unix, kind, flags, None)?;
-        match connect(std::os::fd::AsRawFd::as_raw_fd(&probe), &address) {
-            // A full queue has somebody who is slow to accept behind it.
-            Ok(()) | Err(Errno::EAGAIN) => return Ok(true),
-            Err(Errno::ECONNREFUSED) => return Ok(false),
-            Err(Errno::EPROTOTYPE) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-    Ok(true)
 }
 
 /// Makes the socket file, for everyone to connect to: the actions carry the rights.

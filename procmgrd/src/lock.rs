@@ -42,7 +42,7 @@ impl Lock {
     ///
     /// # Errors
     /// If there can be no such file, or no lock on it.
-    pub(crate) fn take(path: &Path, is_hopeless: impl Fn() -> bool) -> Result<Option<Self>, Error> {
+    pub(crate) fn take(path: &Path, mut is_hopeless: impl FnMut() -> bool) -> Result<Option<Self>, Error> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let lock = Self::try_to_take(path)?;

@@ -4,6 +4,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
 use crate::custody::Ledger;
+use crate::parcel::hand_on;
 
 const ANNA: Owner = Some(Uid(1));
 const BERT: Owner = Some(Uid(2));
@@ -182,6 +183,21 @@ fn descriptors_count_until_they_are_closed() {
     assert_eq!(ledger.of(Uid(1)), 2);
     later(descriptors, Some(charge));
     drop(duplicate);
+    assert_eq!(io::read_to_string(reader).unwrap(), "");
+    while ledger.of(Uid(1)) > 0 {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn descriptors_that_were_handed_on_count_as_before() {
+    let (reader, writer) = io::pipe().unwrap();
+    let former = Foreign::new(vec![writer.into()], &Ledger::new(100).account(Uid(1)));
+    let (slots, mut unpacker) = hand_on(former, |foreign, packer| foreign.pack(packer));
+    let ledger = Ledger::new(100);
+    let foreign = Foreign::unpack(slots, &mut unpacker, &ledger.account(Uid(1))).unwrap();
+    assert_eq!((foreign.len(), ledger.of(Uid(1))), (1, 1));
+    drop(foreign);
     assert_eq!(io::read_to_string(reader).unwrap(), "");
     while ledger.of(Uid(1)) > 0 {
         thread::yield_now();

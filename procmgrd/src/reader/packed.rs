@@ -39,8 +39,7 @@ impl FrameReader {
         account: Account,
     ) -> io::Result<Self> {
         let PackedReader { header: Bytes(header), body, descriptors, arrived, has_lost_descriptors } = packed;
-        let descriptors = descriptors.into_iter().map(|slot| unpacker.take(slot));
-        let descriptors = Foreign::new(descriptors.collect::<Result<_, _>>()?, &account);
+        let descriptors = Foreign::unpack(descriptors, unpacker, &account)?;
         let body = match (<&[u8; HEADER_LENGTH]>::try_from(header.as_slice()), body) {
             (Ok(header), Some(body)) => Some(unpack_body(header, body)?),
             (Err(_), None) if header.len() < HEADER_LENGTH => None,
@@ -58,7 +57,7 @@ impl FrameReader {
                 bytes: Bytes(bytes.clone()),
                 missing: *missing,
             }),
-            descriptors: descriptors.iter().map(|it| packer.descriptor(it)).collect(),
+            descriptors: descriptors.pack(packer),
             arrived: *arrived,
             has_lost_descriptors: *has_lost_descriptors,
         }

@@ -5,17 +5,20 @@
 use std::io;
 use std::time::Instant;
 
+use procmgr_config::Uid;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
 use crate::connection::Connection;
 use crate::connection::packed::PackedConnection;
+use crate::custody::Account;
 use crate::listener::{Listener, PackedListener};
 use crate::packed::{PackedCaller, counter, senseless};
 use crate::parcel::{Packer, Unpacker};
 use crate::poll::{Poller, Source};
 use crate::register::{Entry, Footprint};
 use crate::server::{Row, Server};
+use crate::supervisor::event::Peer;
 
 /// A [`Server`].
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,8 +50,8 @@ impl Server {
         }
         server.register.quotas.unpack(under_way);
         for (number, connection) in connections {
-            let quotas = &server.register.quotas;
-            let connection = Connection::unpack(connection, unpacker, |peer| quotas.account(peer.uid))?;
+            let account = |peer: Peer| server.account(peer.uid);
+            let connection = Connection::unpack(connection, unpacker, account)?;
             server.readmit(number, connection, poller)?;
         }
         // Whatever subscribers have been told, it is tried to send it.
@@ -62,6 +65,11 @@ impl Server {
         // The file may have gone while nobody watched it.
         self.restore_socket(poller, now);
         Ok(())
+    }
+
+    /// Returns what the descriptors that a user has sent are charged to, wherever they are.
+    pub(crate) fn account(&self, uid: Uid) -> Account {
+        self.register.quotas.account(uid)
     }
 
     /// Packs all there is.

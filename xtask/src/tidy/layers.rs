@@ -51,6 +51,7 @@ const ADAPTERS: [(&str, &[&str]); 17] = [
             "procmgrd/src/notify.rs",
             "procmgrd/src/pidfile.rs",
             "procmgrd/src/poll.rs",
+            "procmgrd/src/probe.rs",
             "procmgrd/src/server.rs",
             "procmgrd/src/signals.rs",
             "procmgrd/src/spawn.rs",
