@@ -189,7 +189,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         let lock = take_at_once(&path).unwrap();
-        let (packed, mut unpacker) = hand_on(lock, |lock, packer| lock.pack(packer));
+        let (packed, mut unpacker) = hand_on(lock, Lock::pack);
         assert!(take_at_once(&path).is_none());
         let mut lock = Lock::unpack(packed, &mut unpacker).unwrap();
         assert!(take_at_once(&path).is_none());
@@ -207,7 +207,7 @@ mod tests {
         let path = folder.path().join("lock");
         let lock = take_at_once(&path).unwrap();
         let former = lock.file.try_clone().unwrap();
-        let (packed, mut unpacker) = hand_on(lock, |lock, packer| lock.pack(packer));
+        let (packed, mut unpacker) = hand_on(lock, Lock::pack);
         drop(Lock::unpack(packed, &mut unpacker).unwrap());
         assert!(path.exists());
         assert!(take_at_once(&path).is_none());

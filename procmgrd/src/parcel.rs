@@ -3,9 +3,10 @@
 //! What the bytes say, and which descriptors there are, each room tells of its own; when one image becomes another is not
 //! known here.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{Clock, Moment};
 use crate::descriptors::adopt;
+use crate::packed::senseless;
 
 /// A descriptor, by the number that it keeps from one image to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,24 +57,26 @@ impl<'a> Packer<'a> {
 #[derive(Debug)]
 pub(crate) struct Unpacker {
     clock: Clock,
+    taken: BTreeSet<RawFd>,
 }
 
 impl Unpacker {
     /// Begins with all that was handed on.
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { clock }
+        Self { clock, taken: BTreeSet::new() }
     }
 
     /// Takes a descriptor, which is close-on-exec from then on.
     ///
     /// # Errors
     /// If it was not handed on, or has been taken already.
-    // What was taken is known to the kernel; a borrow keeps others from taking at the same time.
     pub(crate) fn take(&mut self, slot: Slot) -> io::Result<OwnedFd> {
         let Slot(number) = slot;
-        adopt(number).map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot take descriptor {number}: {error}"))
-        })
+        if !self.taken.insert(number) {
+            return Err(senseless(format!("descriptor {number} is in two places")));
+        }
+        let failed = |error: io::Error| format!("cannot take descriptor {number}: {error}");
+        adopt(number).map_err(|error| io::Error::new(error.kind(), failed(error)))
     }
 
     /// Returns the instant of a number.
@@ -178,6 +182,7 @@ where
 mod tests {
     use std::io::{Read, Seek, SeekFrom, Write};
     use std::mem::forget;
+    use std::os::fd::AsFd;
 
     use super::*;
 
@@ -214,7 +219,7 @@ mod tests {
         let taken = unpacker.take(slot).unwrap();
         assert!(is_close_on_exec(&taken));
         assert_eq!(taken.as_raw_fd(), slot.0);
-        unpacker.take(slot).unwrap_err();
+        assert_eq!(unpacker.take(slot).unwrap_err().kind(), io::ErrorKind::InvalidData);
         Unpacker::new(Clock::now()).take(slot).unwrap_err();
         assert!(is_close_on_exec(&taken));
     }

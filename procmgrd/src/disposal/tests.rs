@@ -193,7 +193,7 @@ fn descriptors_count_until_they_are_closed() {
 fn descriptors_that_were_handed_on_count_as_before() {
     let (reader, writer) = io::pipe().unwrap();
     let former = Foreign::new(vec![writer.into()], &Ledger::new(100).account(Uid(1)));
-    let (slots, mut unpacker) = hand_on(former, |foreign, packer| foreign.pack(packer));
+    let (slots, mut unpacker) = hand_on(former, Foreign::pack);
     let ledger = Ledger::new(100);
     let foreign = Foreign::unpack(slots, &mut unpacker, &ledger.account(Uid(1))).unwrap();
     assert_eq!((foreign.len(), ledger.of(Uid(1))), (1, 1));

@@ -43,7 +43,7 @@ impl Pair {
     /// Goes on as the next image of the daemon does.
     fn upgrade(self) -> Self {
         let Self { peer, stream, reader } = self;
-        let (packed, mut unpacker) = hand_on(reader, |reader, packer| reader.pack(packer));
+        let (packed, mut unpacker) = hand_on(reader, FrameReader::pack);
         let account = Ledger::new(100).account(Uid(1));
         Self { peer, stream, reader: FrameReader::unpack(packed, &mut unpacker, account).unwrap() }
     }

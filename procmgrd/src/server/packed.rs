@@ -97,3 +97,226 @@ impl Server {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::{Read, Write};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use procmgr_proto::codec::{encode_request, encode_response};
+    use procmgr_proto::event::{Event, ProgramStatus, State};
+    use procmgr_proto::message::{Request, Response};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::news::EventFrame;
+    use crate::parcel::hand_on;
+    use crate::poll::Ready;
+    use crate::server::Incoming;
+    use crate::supervisor::event::{Caller, Cause, Change};
+
+    const DESCRIPTORS: usize = 256;
+
+    /// A server that has its own folder.
+    struct House {
+        folder: TempDir,
+        poller: Poller,
+        server: Server,
+    }
+
+    impl House {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let listener = Listener::bind(&folder.path().join("socket")).unwrap();
+            let poller = Poller::new().unwrap();
+            let server = Server::new(listener, &poller, DESCRIPTORS).unwrap();
+            Self { folder, poller, server }
+        }
+
+        fn rehearse(self) -> Self {
+            let Self { folder, poller: _, server } = self;
+            let (packed, mut unpacker) = hand_on(server, Server::pack);
+            let poller = Poller::new().unwrap();
+            let server = Server::unpack(packed, &mut unpacker, &poller, DESCRIPTORS).unwrap();
+            Self { folder, poller, server }
+        }
+
+        fn upgrade(self) -> Self {
+            let mut house = self.rehearse();
+            house.server.claim(&house.poller, Instant::now()).unwrap();
+            house
+        }
+
+        fn connect(&mut self) -> UnixStream {
+            let stream = UnixStream::connect(self.server.socket_path()).unwrap();
+            self.server.accept(&self.poller, Instant::now());
+            stream
+        }
+
+        fn ready(&self) -> Vec<Source> {
+            let ready = self.poller.wait(Some(Duration::ZERO)).unwrap();
+            ready.into_iter().map(|Ready { source, .. }| source).collect()
+        }
+
+        /// Takes a request from whoever has sent one.
+        fn request(&mut self) -> Caller {
+            let [ready] = self.poller.wait(Some(Duration::from_secs(60))).unwrap()[..] else {
+                panic!("not one is ready")
+            };
+            let Source::Connection(number) = ready.source else { panic!("{ready:?}") };
+            let incoming = self.server.serve(ready, number, &self.poller, Instant::now());
+            let Some(Incoming { caller, .. }) = incoming else { panic!("no request") };
+            caller
+        }
+
+        fn answer(&mut self, caller: Caller, response: &Response) {
+            self.server.answer(caller, response, &self.poller, Instant::now());
+        }
+    }
+
+    fn ask(stream: &mut UnixStream, id: u32, request: &Request) {
+        stream.write_all(&encode_request(id, request).unwrap()).unwrap();
+    }
+
+    fn expect(stream: &mut UnixStream, expected: &[u8]) {
+        let mut fetched = vec![0; expected.len()];
+        stream.read_exact(&mut fetched).unwrap();
+        assert_eq!(fetched, expected);
+    }
+
+    fn done(id: u32) -> Vec<u8> {
+        encode_response(id, &Response::Done).unwrap()
+    }
+
+    #[test]
+    fn nobody_notices_that_it_is_another_image_that_serves() {
+        let mut house = House::new();
+        let (mut waiting, mut idle) = (house.connect(), house.connect());
+        ask(&mut waiting, 7, &Request::Ping);
+        let caller = house.request();
+        let mut house = house.upgrade();
+        assert_eq!(house.ready(), []);
+        house.answer(caller, &Response::Done);
+        expect(&mut waiting, &done(7));
+        ask(&mut idle, 8, &Request::Ping);
+        let other = house.request();
+        assert_eq!((caller.connection, other.connection), (0, 1));
+        house.answer(other, &Response::Done);
+        expect(&mut idle, &done(8));
+        let mut late = UnixStream::connect(house.server.socket_path()).unwrap();
+        assert_eq!(house.ready(), [Source::Listener]);
+        house.server.accept(&house.poller, Instant::now());
+        ask(&mut late, 9, &Request::Ping);
+        assert_eq!(house.request().connection, 2);
+    }
+
+    #[test]
+    fn what_is_used_counts_as_before() {
+        let mut house = House::new();
+        let mut clients = [house.connect(), house.connect(), house.connect()];
+        ask(&mut clients[0], 7, &Request::Subscribe);
+        let subscriber = house.request();
+        house.answer(subscriber, &Response::Subscribed { programs: Vec::new() });
+        ask(&mut clients[1], 7, &Request::Ping);
+        let asking = house.request();
+        clients[2].write_all(b"PMGR").unwrap();
+        house.server.serve(
+            Ready { source: Source::Connection(2), readable: true, hung_up: false },
+            2,
+            &house.poller,
+            Instant::now(),
+        );
+        let deadline = house.server.next_deadline().unwrap();
+
+        let mut house = house.upgrade();
+        let uid = asking.peer.uid;
+        let register = &house.server.register;
+        assert_eq!(register.quotas.connections(uid), 3);
+        assert_eq!(register.subscribers().iter().collect::<Vec<_>>(), [&0]);
+        assert_eq!(register.quotas.pack(), [asking.into()]);
+        let later = house.server.next_deadline().unwrap();
+        let difference = later.max(deadline).duration_since(later.min(deadline));
+        assert!(difference < Duration::from_millis(100), "{difference:?}");
+
+        drop(clients);
+        house.answer(asking, &Response::Done);
+        while house.server.register.quotas.connections(uid) > 0 {
+            for ready in house.poller.wait(Some(Duration::from_secs(60))).unwrap() {
+                if let Source::Connection(number) = ready.source {
+                    house.server.serve(ready, number, &house.poller, Instant::now());
+                }
+            }
+        }
+        assert_eq!(house.server.next_deadline(), None);
+    }
+
+    #[test]
+    fn what_subscribers_were_told_and_not_sent_is_sent() {
+        let mut house = House::new();
+        let mut client = house.connect();
+        ask(&mut client, 7, &Request::Subscribe);
+        let caller = house.request();
+        let subscribed = Response::Subscribed { programs: Vec::new() };
+        house.answer(caller, &subscribed);
+        let program = ProgramStatus { name: b"p".to_vec(), state: State::Down, pid: None, marks: Vec::new() };
+        let change = Change { program, cause: Cause::default() };
+        let event = EventFrame::new(change, std::time::UNIX_EPOCH);
+        house.server.publish(&event, &house.poller, Instant::now());
+        let mut house = house.upgrade();
+        house.server.deliver(&house.poller, Instant::now());
+        expect(&mut client, &encode_response(7, &subscribed).unwrap());
+        let event = event.unwrap();
+        let mut header = event.header;
+        header.id = 7;
+        expect(&mut client, &header.to_bytes());
+        let mut body = vec![0; event.body.len()];
+        client.read_exact(&mut body).unwrap();
+        let Event::Changed(change) = procmgr_proto::codec::decode_event(&body).unwrap() else {
+            panic!("another event")
+        };
+        assert_eq!(change.program.name, b"p");
+    }
+
+    #[test]
+    fn nobody_is_accepted_before_a_pause_is_over() {
+        let mut house = House::new();
+        let now = Instant::now();
+        house.server.pause(&house.poller, now);
+        let until = house.server.next_deadline().unwrap();
+        let _client = UnixStream::connect(house.server.socket_path()).unwrap();
+        let mut house = house.rehearse();
+        assert_eq!(house.ready(), []);
+        assert!(house.server.next_deadline().is_some());
+        house.server.expire(&house.poller, until + Duration::from_secs(1));
+        assert_eq!(house.ready(), [Source::Listener]);
+    }
+
+    #[test]
+    fn a_rehearsal_does_no_harm_however_it_ends() {
+        let mut house = House::new();
+        let mut clients = [house.connect(), house.connect()];
+        let text = serde_json::to_string(&house.server.pack(&mut Packer::new(Clock::now()))).unwrap();
+        for cut in 0..text.len() {
+            assert!(serde_json::from_str::<PackedServer>(&text[..cut]).is_err(), "cut at {cut}");
+        }
+        let House { folder, poller: _, server } = house;
+        // What the image that goes on has still.
+        let rows = server.rows.values();
+        let _still: Vec<_> = rows.map(|row| row.connection.as_fd().try_clone_to_owned().unwrap()).collect();
+        let (mut packed, mut unpacker) = hand_on(server, Server::pack);
+        for (number, _) in &mut packed.connections {
+            *number = 0;
+        }
+        let poller = Poller::new().unwrap();
+        Server::unpack(packed, &mut unpacker, &poller, DESCRIPTORS).unwrap_err();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        for client in &mut clients {
+            client.set_nonblocking(true).unwrap();
+            assert_eq!(client.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        }
+    }
+}
