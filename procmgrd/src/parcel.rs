@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
+use rustix::process::{Resource, getrlimit};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Clock, Moment};
@@ -113,10 +114,13 @@ impl Drop for Passage<'_> {
 }
 
 /// Returns a file in memory that holds the bytes, and in which nothing can be changed any more, by whomever.
+///
+/// # Errors
+/// If there are too many of them, or the system refuses.
 pub(crate) fn seal(bytes: &[u8]) -> io::Result<OwnedFd> {
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > MOST_BYTES) {
-        return Err(too_long());
-    }
+    // Who writes a longer file than the system lets it is killed.
+    let most = getrlimit(Resource::Fsize).current.map_or(MOST_BYTES, |most| most.min(MOST_BYTES));
+    check_length(u64::try_from(bytes.len()).unwrap_or(u64::MAX), most)?;
     let file = File::from(create()?);
     file.write_all_at(bytes, 0)?;
     fcntl_add_seals(&file, SEALS)?;
@@ -135,10 +139,8 @@ pub(crate) fn open(descriptor: OwnedFd) -> io::Result<Vec<u8>> {
     }
     let file = File::from(descriptor);
     let length = file.metadata()?.len();
-    if length > MOST_BYTES {
-        return Err(too_long());
-    }
-    let mut bytes = vec![0; usize::try_from(length).map_err(|_| too_long())?];
+    check_length(length, MOST_BYTES)?;
+    let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
     file.read_exact_at(&mut bytes, 0)?;
     Ok(bytes)
 }
@@ -152,8 +154,12 @@ fn create() -> rustix::io::Result<OwnedFd> {
     }
 }
 
-fn too_long() -> io::Error {
-    io::Error::new(io::ErrorKind::FileTooLarge, format!("there are more than {MOST_BYTES} bytes of state"))
+fn check_length(length: u64, most: u64) -> io::Result<()> {
+    if length > most {
+        let text = format!("the state has {length} bytes, and at most {most} are possible");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
+    Ok(())
 }
 
 const SEALS: SealFlags =
