@@ -5,6 +5,7 @@
 
 mod args;
 mod defaults;
+mod executable;
 mod log_stream;
 mod logging;
 mod system_log;
@@ -57,6 +58,8 @@ fn serve(config: PathBuf, daemon: DaemonArgs) -> u8 {
         pidfile: daemon.pidfile,
         autostart: daemon.autostart,
         foreground: daemon.foreground,
+        executable: executable::path(),
+        arguments: env::args_os().collect(),
     };
     let status = match procmgrd::run(options) {
         Ok(Ending::Done) => 0,

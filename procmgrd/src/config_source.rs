@@ -2,9 +2,12 @@
 //!
 //! What it says is `procmgr-config`'s to tell, what follows from it the supervisor's.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process;
 use std::sync::Arc;
 
+use procmgr_config::OnExit;
 use procmgr_config::load::{LoadError, Loaded, Writers, load};
 
 /// The file of the configuration, and what goes for it while the daemon runs.
@@ -25,11 +28,24 @@ impl ConfigSource {
         Self { path: base.join(path), default_socket, writers, base }
     }
 
+    /// Returns where relative paths begin.
+    pub(crate) fn base(&self) -> &Path {
+        &self.base
+    }
+
     /// Reads the file.
     pub(crate) fn load(&self) -> Result<Loaded, LoadError> {
         let mut loaded = load(&self.path, &self.default_socket, self.writers)?;
-        loaded.config.socket_path = self.base.join(&loaded.config.socket_path);
-        for definition in &mut loaded.config.programs {
+        let config = &mut loaded.config;
+        config.socket_path = self.base.join(&config.socket_path);
+        config.state_path = Some(match &config.state_path {
+            Some(path) => self.base.join(path),
+            None => beside(&config.socket_path),
+        });
+        if process::id() == INIT {
+            config.on_exit = OnExit::Stop;
+        }
+        for definition in &mut config.programs {
             if let Some(folder) = definition.cwd.as_ref().filter(|folder| folder.is_relative()) {
                 let folder = self.base.join(folder);
                 Arc::make_mut(definition).cwd = Some(folder);
@@ -38,3 +54,13 @@ impl ConfigSource {
         Ok(loaded)
     }
 }
+
+/// Returns where the state is kept if the file does not say.
+fn beside(socket: &Path) -> PathBuf {
+    let mut path = OsString::from(socket);
+    path.push(".state");
+    path.into()
+}
+
+/// The first process of a system or container. When it ends, the kernel kills all others: better they end before.
+const INIT: u32 = 1;

@@ -378,6 +378,7 @@ fn understand(body: &[u8], descriptors: Foreign) -> Result<Demand, Refusal> {
         Request::Stop => Ok(Demand::Ask(Question::Stop)),
         Request::Reload => Ok(Demand::Ask(Question::Reload)),
         Request::Subscribe => Ok(Demand::Ask(Question::Subscribe)),
+        Request::Upgrade => Ok(Demand::Ask(Question::Upgrade)),
         Request::Invoke(invocation) => checked(invocation).map(|it| Demand::Invoke(it, descriptors)),
         _ => Err(Refusal::new(Code::BadCmd, "the request is not one that this daemon knows")),
     }

@@ -8,11 +8,12 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
+use serde::{Deserialize, Serialize};
 
 /// What becomes of descriptors that the daemon was started with, beside the standard three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,20 +25,40 @@ pub(crate) enum Inherited {
     Close,
 }
 
-/// Keeps descriptors that the daemon was started with from its scripts. To be called before any other is opened.
-pub(crate) fn settle_inherited(inherited: Inherited) -> io::Result<()> {
-    let flags = match inherited {
-        Inherited::Keep => libc::CLOSE_RANGE_CLOEXEC,
-        Inherited::Close => 0,
-    };
+/// Keeps descriptors that the daemon was started with from its scripts. To be called before any other is opened, or when all
+/// others have an owner. Returns those that stay open.
+pub(crate) fn settle_inherited(inherited: Inherited) -> io::Result<Vec<OwnedFd>> {
+    match inherited {
+        // Those that are close-on-exec are somebody's.
+        Inherited::Keep => Ok(all()?.into_iter().filter_map(|number| adopt(number).ok()).collect()),
+        Inherited::Close => close_all().map(|()| Vec::new()),
+    }
+}
+
+fn close_all() -> io::Result<()> {
     // SAFETY: nothing in this process owns a descriptor above the standard three yet.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, FIRST_INHERITED, libc::c_uint::MAX, flags) };
+    let result = unsafe { libc::syscall(libc::SYS_close_range, FIRST_INHERITED, libc::c_uint::MAX, 0) };
     match Errno::result(result) {
-        // Kernels before 5.9 and 5.11 do not know the call and the flag, sandboxes may forbid what they do not know.
-        Err(Errno::ENOSYS | Errno::EINVAL | Errno::EPERM) => mark_each(&all()?),
+        // Kernels before 5.9 do not know the call, sandboxes may forbid what they do not know.
+        Err(Errno::ENOSYS | Errno::EPERM) => mark_each(&all()?),
         result => drop(result?),
     }
     Ok(())
+}
+
+/// Closes every descriptor but this one and the standard three. Only async-signal-safe calls, for a child that is to execute
+/// something else: whatever owned a descriptor in it is not there any more.
+pub(crate) fn close_all_but(kept: BorrowedFd<'_>) {
+    let kept = kept.as_raw_fd().unsigned_abs();
+    for (first, last) in
+        [(FIRST_INHERITED.unsigned_abs(), kept.saturating_sub(1)), (kept + 1, libc::c_uint::MAX)]
+    {
+        if first <= last {
+            // Where the kernel cannot do it at one stroke they are closed by exec.
+            // SAFETY: nothing of this process uses a descriptor any more that is not named here.
+            unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+        }
+    }
 }
 
 /// Marks descriptors as close-on-exec, one by one.
@@ -86,7 +107,7 @@ const FIRST_INHERITED: libc::c_int = 3;
 ///
 /// The daemon wants as many as the system grants it, but a script is to find the limit that the daemon was started
 /// with: programs that use `select` break with a higher one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct DescriptorLimit {
     inherited: rlim_t,
     raised: rlim_t,
@@ -109,16 +130,6 @@ impl DescriptorLimit {
     /// Gives a child between fork and exec the limit of scripts. Only async-signal-safe calls.
     pub(crate) fn lower_for_good(self) -> nix::Result<()> {
         set_soft(self.inherited)
-    }
-
-    /// Calls `spawn` while the limit is that of scripts; descriptors that are open stay open.
-    pub(crate) fn lowered<R>(self, spawn: impl FnOnce() -> R) -> R {
-        // Lowering one's own soft limit and raising it again below the hard one cannot fail, and if it did, the
-        // script would merely have another limit.
-        let _ = set_soft(self.inherited);
-        let result = spawn();
-        let _ = set_soft(self.raised);
-        result
     }
 }
 
@@ -149,15 +160,5 @@ mod tests {
         mark_each(&[file.as_raw_fd()]);
         let flags = FdFlag::from_bits_retain(fcntl(file.as_fd(), FcntlArg::F_GETFD).unwrap());
         assert_eq!(flags, FdFlag::FD_CLOEXEC);
-    }
-
-    #[test]
-    fn the_limit_is_lowered_for_as_long_as_a_script_is_spawned() {
-        // Other tests want it to be as it was.
-        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-        let limit = DescriptorLimit { inherited: 256.min(hard), raised: soft };
-        let seen = limit.lowered(|| getrlimit(Resource::RLIMIT_NOFILE).unwrap());
-        assert_eq!(seen, (256.min(hard), hard));
-        assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (soft, hard));
     }
 }

@@ -19,6 +19,11 @@ pub enum Error {
         /// The socket.
         socket: PathBuf,
     },
+    /// Another daemon keeps its state in this folder.
+    StateTaken {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// Something else than a socket that nobody uses is where the socket is to be.
     Occupied {
         /// Where the socket was to be.
@@ -55,6 +60,9 @@ impl fmt::Display for Error {
             Self::AlreadyRunning { socket } => {
                 write!(formatter, "a daemon is running already at {}", socket.display())
             }
+            Self::StateTaken { folder } => {
+                write!(formatter, "another daemon keeps its state in {}", folder.display())
+            }
             Self::Occupied { socket, by } => {
                 write!(formatter, "cannot create socket {}: {by} is there", socket.display())
             }
@@ -74,7 +82,10 @@ impl std::error::Error for Error {
         match self {
             Self::Config(error) => error.source(),
             Self::System { source, .. } => Some(source),
-            Self::AlreadyRunning { .. } | Self::Occupied { .. } | Self::SocketPathTooLong { .. } => None,
+            Self::AlreadyRunning { .. }
+            | Self::StateTaken { .. }
+            | Self::Occupied { .. }
+            | Self::SocketPathTooLong { .. } => None,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! There is no policy here, and no `if` about programs; one event and all that follows from it is finished before the
 //! next one.
 
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 use std::{iter, mem};
@@ -17,16 +18,20 @@ use crate::error::Error;
 use crate::journal::{self, Journal};
 use crate::news::EventFrame;
 use crate::notify::Notifier;
+use crate::pidfile::PidFile;
 use crate::poll::{Poller, READY_PER_WAIT, Ready, Source};
 use crate::process;
 use crate::server::{Incoming, Server};
 use crate::signals::{Signaled, Signals};
 use crate::spawn::Spawner;
+use crate::state::store::Store;
 use crate::supervisor::Supervisor;
-use crate::supervisor::event::{Caller, Control, Effect, Event, Loaded, Rejected};
+use crate::supervisor::event::{Caller, Control, Effect, Event, Loaded, Pid, Rejected, Spawn};
+use crate::upgrade::Upgrade;
+use crate::wards::Wards;
 
 /// What a script's terminal is here. Shared, because a restart shows it to two scripts.
-type Terminal = Rc<Foreign>;
+pub(crate) type Terminal = Rc<Foreign>;
 
 /// Everything that the loop works with.
 #[derive(Debug)]
@@ -36,37 +41,37 @@ pub(crate) struct Daemon {
     pub(crate) signals: Signals,
     pub(crate) server: Server,
     pub(crate) spawner: Spawner,
+    pub(crate) wards: Wards,
+    pub(crate) store: Store,
     pub(crate) config: ConfigSource,
     pub(crate) journal: Journal,
     pub(crate) notifier: Notifier,
+    pub(crate) pidfile: Option<PidFile>,
+    pub(crate) upgrade: Upgrade,
+    /// Descriptors that the daemon was started with, and keeps for whoever has given them.
+    pub(crate) inherited: Vec<OwnedFd>,
+    /// The decision to end, once it has been taken. Nothing is decided after it.
+    pub(crate) end: Option<End>,
 }
 
 /// The decision to end; the caller, if any, is answered last.
 #[derive(Clone, Copy, Debug)]
-struct End {
+pub(crate) struct End {
     caller: Option<Caller>,
 }
 
-/// What has come of an effect.
-#[derive(Debug)]
-enum Performed {
-    /// It is done, and that is all.
-    Done,
-    /// It is done, and the supervisor is to be told this.
-    Answered(Event<Terminal>),
-    /// The daemon is to end.
-    Ended(End),
-}
-
 impl Daemon {
-    /// Serves until somebody ends it, after `first` has been taken care of.
+    /// Serves until somebody ends it.
     ///
     /// # Errors
     /// If the kernel refuses to wait or to tell of children, without which there is no going on.
-    pub(crate) fn run(mut self, first: Option<Event<Terminal>>, cleanup: impl FnOnce()) -> Result<(), Error> {
-        let end = self.serve(first)?;
+    pub(crate) fn run(mut self) -> Result<(), Error> {
+        let end = self.serve()?;
         self.notifier.stopping();
-        cleanup();
+        drop(self.pidfile);
+        if self.supervisor.memories().next().is_none() {
+            self.store.remove();
+        }
         if let Some(caller) = end.caller {
             self.journal.answered(caller, &Response::Done, Instant::now());
         }
@@ -75,40 +80,41 @@ impl Daemon {
         Ok(())
     }
 
-    fn serve(&mut self, first: Option<Event<Terminal>>) -> Result<End, Error> {
-        if let Some(end) = first.and_then(|event| self.step(event)) {
-            return Ok(end);
-        }
+    fn serve(&mut self) -> Result<End, Error> {
         loop {
-            self.server.deliver(&self.poller, Instant::now());
-            let ready = self.poller.wait(self.time_left()).map_err(Error::system("wait for events"))?;
-            if let Some(end) = self.turn(&ready)? {
+            if let Some(end) = self.end {
                 return Ok(end);
             }
+            self.keep_records();
+            self.server.deliver(&self.poller, Instant::now());
+            let ready = self.poller.wait(self.time_left()).map_err(Error::system("wait for events"))?;
+            self.turn(&ready)?;
         }
     }
 
     /// Takes one turn. Deaths go first: a start that is asked for in the same turn must find the program down. What is
     /// due goes next, requests last.
-    fn turn(&mut self, ready: &[Ready]) -> Result<Option<End>, Error> {
+    fn turn(&mut self, ready: &[Ready]) -> Result<(), Error> {
         let is_ready = |source| ready.iter().any(|ready| ready.source == source);
         // In a crowd the signals may be ready and not among those that are told.
         let may_be_signaled = is_ready(Source::Signals) || ready.len() == READY_PER_WAIT;
         let signals = if may_be_signaled { self.signals.take() } else { Vec::new() };
         if signals.contains(&Signaled::Child) {
-            // One at a time: the pid of a reaped child may be that of the next one that is spawned.
-            while let Some((pid, status)) = process::reap().map_err(Error::system("wait for children"))? {
-                self.step(Event::Exited { pid, status });
+            self.reap()?;
+        }
+        for ready in ready {
+            if let Source::Ward(pid) = ready.source {
+                self.bury(pid);
             }
         }
+        for pid in self.wards.look(&self.poller, Instant::now()) {
+            self.bury(pid);
+        }
         for signal in signals {
-            let event = match signal {
-                Signaled::Child => continue,
-                Signaled::Reload => Event::Signaled(Control::Reload),
-                Signaled::Terminate => Event::Signaled(Control::Terminate),
-            };
-            if let Some(end) = self.step(event) {
-                return Ok(Some(end));
+            match signal {
+                Signaled::Child => {}
+                Signaled::Reload => self.step(Event::Signaled(Control::Reload)),
+                Signaled::Terminate => self.step(Event::Signaled(Control::Terminate)),
             }
         }
         self.step(Event::Deadline);
@@ -116,72 +122,108 @@ impl Daemon {
         if is_ready(Source::SocketFile) {
             self.server.restore_socket(&self.poller, Instant::now());
         }
+        if is_ready(Source::State) {
+            self.store.look(Instant::now());
+        }
         for ready in ready {
             if let Source::Connection(number) = ready.source {
                 let incoming = self.server.serve(*ready, number, &self.poller, Instant::now());
-                if let Some(end) = incoming.and_then(|incoming| self.receive(incoming)) {
-                    return Ok(Some(end));
+                if let Some(incoming) = incoming {
+                    self.receive(incoming);
                 }
             }
         }
         if is_ready(Source::Listener) {
             self.server.accept(&self.poller, Instant::now());
         }
-        Ok(None)
+        self.go_on_with_upgrade(is_ready(Source::Rehearsal));
+        Ok(())
+    }
+
+    /// Takes note of all children that have died.
+    pub(crate) fn reap(&mut self) -> Result<(), Error> {
+        // One at a time: the pid of a reaped child may be that of the next one that is spawned.
+        while let Some((pid, status)) = process::reap().map_err(Error::system("wait for children"))? {
+            self.upgrade.take_note(pid, status);
+            self.step(Event::Exited { pid, status });
+        }
+        Ok(())
+    }
+
+    /// Takes note that a process has died, if it is one in our care.
+    fn bury(&mut self, pid: Pid) {
+        if let Some(status) = self.wards.release(pid, &self.poller) {
+            self.step(Event::Exited { pid, status });
+        }
     }
 
     /// Hands a request to the supervisor.
-    fn receive(&mut self, incoming: Incoming) -> Option<End> {
+    fn receive(&mut self, incoming: Incoming) {
         let Incoming { caller, demand } = incoming;
         self.journal.asked(caller, &demand, Instant::now());
         self.step(match demand {
             Demand::Ask(question) => Event::Asked { caller, question },
             Demand::Invoke(invocation, stdio) => Event::Invoked { caller, invocation, stdio: Rc::new(stdio) },
-        })
+        });
     }
 
     /// Has the supervisor decide on an event, and does all that follows from it.
-    fn step(&mut self, event: Event<Terminal>) -> Option<End> {
+    pub(crate) fn step(&mut self, event: Event<Terminal>) {
+        if self.end.is_some() {
+            return;
+        }
         for effect in self.supervisor.handle(Instant::now(), event) {
-            let end = match self.perform(effect) {
-                Performed::Done => None,
-                Performed::Answered(event) => self.step(event),
-                Performed::Ended(end) => Some(end),
-            };
-            if end.is_some() {
-                return end;
+            if let Some(answer) = self.perform(effect) {
+                self.step(answer);
             }
         }
-        None
     }
 
-    /// Does one thing.
-    fn perform(&mut self, effect: Effect<Terminal>) -> Performed {
+    /// Does one thing. Returns what the supervisor is to be told of it, if it is.
+    fn perform(&mut self, effect: Effect<Terminal>) -> Option<Event<Terminal>> {
         match effect {
-            Effect::Spawn(spawn) => {
-                let job = spawn.job.clone();
-                return Performed::Answered(match self.spawner.spawn(spawn) {
-                    Ok(pid) => Event::Spawned { job, pid },
-                    Err(error) => Event::SpawnFailed { job, reason: error.to_string() },
-                });
-            }
+            Effect::Remember { program, memory } => self.store.remember(&program, &memory, Instant::now()),
+            Effect::Spawn(spawn) => return Some(self.spawn(spawn)),
             Effect::LoadConfig { caller } => {
-                return Performed::Answered(Event::Configured { caller, outcome: self.load() });
+                return Some(Event::Configured { caller, outcome: self.load() });
             }
-            Effect::Exit { caller } => return Performed::Ended(End { caller }),
+            Effect::Exit { caller } => self.end = Some(End { caller }),
             Effect::Terminate { pid } => {
-                if let Err(error) = process::terminate(pid) {
+                let result = self.wards.terminate(pid).unwrap_or_else(|| process::terminate(pid));
+                if let Err(error) = result {
                     journal::not_signalled(pid, &error);
                 }
             }
             Effect::Reply { caller, response } => self.reply(caller, &response),
             Effect::Report(report) => journal::report(&report),
+            Effect::Rehearse => return self.rehearse(),
+            Effect::HandOver => return Some(Event::NotUpgraded { reason: self.hand_over() }),
             Effect::Publish(change) => {
                 let event = EventFrame::new(change, SystemTime::now());
                 self.server.publish(&event, &self.poller, Instant::now());
             }
         }
-        Performed::Done
+        None
+    }
+
+    fn spawn(&mut self, spawn: Spawn<Terminal>) -> Event<Terminal> {
+        let job = spawn.job.clone();
+        match self.spawner.spawn(spawn, &mut self.store) {
+            Ok(process) => {
+                // Whoever had this PID before is dead, although nobody has told us yet.
+                self.bury(process.pid);
+                Event::Spawned { job, process }
+            }
+            Err(error) => Event::SpawnFailed { job, reason: error.to_string() },
+        }
+    }
+
+    /// Writes the records anew if that is due.
+    pub(crate) fn keep_records(&mut self) {
+        let now = Instant::now();
+        if self.store.wants_all(now) {
+            self.store.write_all(self.supervisor.memories(), now);
+        }
     }
 
     fn reply(&mut self, caller: Caller, response: &Response) {
@@ -207,7 +249,13 @@ impl Daemon {
     }
 
     fn time_left(&self) -> Option<Duration> {
-        let deadlines = [self.supervisor.next_deadline(), self.server.next_deadline()];
+        let deadlines = [
+            self.supervisor.next_deadline(),
+            self.server.next_deadline(),
+            self.store.next_deadline(),
+            self.wards.next_deadline(),
+            self.upgrade.next_deadline(),
+        ];
         let first = deadlines.into_iter().flatten().min();
         first.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }

@@ -1,15 +1,15 @@
-//! Between fork and exec: a process that becomes somebody else before it runs a script.
+//! Between the birth of a process and exec: it puts itself on record, becomes somebody else perhaps, and runs a script.
 //!
-//! What is to be run, and as whom, is prepared in `spawn`. In the child, only async-signal-safe calls on memory that was
-//! there before.
-#![expect(unsafe_code, reason = "fork, and exec on prepared pointers")]
+//! What is to be run, and as whom, is prepared in `spawn`; what the record says, in `state`. In the child, only
+//! async-signal-safe calls on memory that was there before.
+#![expect(unsafe_code, reason = "clone, fork, and exec on prepared pointers")]
 
 use std::ffi::{CString, OsStr};
-use std::fs::File;
-use std::io::{self, PipeReader, Read};
+use std::io::{self, PipeReader, PipeWriter, Read};
 use std::iter::once;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use std::ptr;
@@ -17,23 +17,27 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::sched::{CloneFlags, clone};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
 use nix::unistd::{
-    ForkResult, Gid, Uid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, setgid, setgroups, setpgid,
-    setuid,
+    ForkResult, Gid, Uid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, getpid, getppid, setgid,
+    setgroups, setpgid, setuid, write,
 };
 use procmgr_config::Identity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::descriptors::DescriptorLimit;
+use crate::descriptors::{DescriptorLimit, close_all_but};
 use crate::process;
 use crate::signals::{Blocked, reset_in_child};
-use crate::supervisor::event::Pid;
+use crate::state::signature::Signature;
+use crate::supervisor::event::{Pid, Process, Ticks};
 
 /// How long a child may take from fork to exec. It takes a moment; but once it has become somebody else, that user can
 /// stop it, and the daemon must not wait for as long as that user likes.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A script that is ready to be run as somebody else.
+/// A script that is ready to be run.
 #[derive(Debug)]
 pub(crate) struct Prepared<'a> {
     program: CString,
@@ -42,6 +46,7 @@ pub(crate) struct Prepared<'a> {
     change: Change,
     limit: DescriptorLimit,
     terminal: &'a [OwnedFd; 3],
+    signature: Option<Signature<'a>>,
 }
 
 /// What a child was doing when it failed.
@@ -63,13 +68,15 @@ struct Change {
 }
 
 impl<'a> Prepared<'a> {
-    /// Prepares a command, of which the program, the arguments and the environment count.
+    /// Prepares a command, of which the program, the arguments and the environment count. With a signature, the process
+    /// puts itself on record by it before anything else.
     pub(crate) fn new(
         command: &Command,
         identity: &Identity,
         folder: Option<&Path>,
         limit: DescriptorLimit,
         terminal: &'a [OwnedFd; 3],
+        signature: Option<Signature<'a>>,
     ) -> io::Result<Self> {
         let text = |text: &OsStr| CString::new(text.as_bytes());
         let variable = |(name, value): (&OsStr, Option<&OsStr>)| {
@@ -91,16 +98,47 @@ impl<'a> Prepared<'a> {
             },
             limit,
             terminal,
+            signature,
         })
     }
 
-    /// Runs the script. Returns when it has been executed.
+    /// Runs the script as the user that the daemon is. Returns when it has been executed.
+    ///
+    /// The child borrows our memory, and we stand still until it gives that back by exec: that takes the same time
+    /// however large the daemon is, and nobody but the daemon's own user can make it last.
+    ///
+    /// # Errors
+    /// The step that failed. The child is then dead, and will be reaped like any other.
+    pub(crate) fn run_as_daemon(mut self) -> Result<Process, (Step, io::Error)> {
+        let (argv, envp) = (pointers(&self.arguments), pointers(&self.environment));
+        let mut stack = vec![0; STACK];
+        let (mut started, mut failure) = (NOT_ASKED, None);
+        let blocked = Blocked::all().map_err(|errno| (Step::Exec, errno.into()))?;
+        let child = Box::new(|| {
+            started = self.sign();
+            failure = Some(self.become_script(&argv, &envp, None));
+            FAILED
+        });
+        // SAFETY: the child has a stack of its own, and while it uses our memory this thread stands still; what it does
+        // with it is what this thread could do, and other threads may go on meanwhile.
+        let child = unsafe {
+            let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK;
+            clone(child, &mut stack, flags, Some(libc::SIGCHLD))
+        };
+        drop(blocked);
+        let child = child.map_err(|errno| (Step::Exec, errno.into()))?;
+        match failure {
+            Some((step, errno)) => Err((step, errno.into())),
+            None => Ok(Process { pid: Pid(child.as_raw()), started }),
+        }
+    }
+
+    /// Runs the script as somebody else. Returns when it has been executed.
     ///
     /// # Errors
     /// The step that failed. The child is then killed, and will be reaped like any other.
-    pub(crate) fn run(&self) -> Result<Pid, (Step, io::Error)> {
-        let argv: Vec<*const libc::c_char> = pointers(&self.arguments);
-        let envp: Vec<*const libc::c_char> = pointers(&self.environment);
+    pub(crate) fn run_as_other(mut self) -> Result<Process, (Step, io::Error)> {
+        let (argv, envp) = (pointers(&self.arguments), pointers(&self.environment));
         let failed = |error| (Step::Exec, error);
         let (reader, writer) = io::pipe().map_err(failed)?;
         // The child has our handlers and our pipe until it has reset them: a signal meant for it must not arrive before.
@@ -108,27 +146,38 @@ impl<'a> Prepared<'a> {
         // SAFETY: the child makes system calls on memory that is ready, and then ends or becomes another program.
         match unsafe { fork() }.map_err(|errno| failed(errno.into()))? {
             ForkResult::Child => {
-                let (step, errno) = self.become_script(&argv, &envp);
+                let Ticks(started) = self.sign();
+                let _ = write(&writer, &started.to_le_bytes());
+                let (step, errno) = self.become_script(&argv, &envp, Some(&writer));
                 let [low, high] = (errno as i16).to_le_bytes();
-                let message = [step as u8, low, high];
-                // SAFETY: the message is as long as it is said to be. After it, nothing of this process is run again.
-                unsafe {
-                    libc::write(writer.as_raw_fd(), message.as_ptr().cast(), message.len());
-                    libc::_exit(127);
-                }
+                let _ = write(&writer, &[step as u8, low, high]);
+                // SAFETY: after it, nothing of this process is run again.
+                unsafe { libc::_exit(1) };
             }
             ForkResult::Parent { child } => {
                 drop(writer);
                 drop(blocked);
                 let pid = Pid(child.as_raw());
-                outcome(reader).map(|()| pid).inspect_err(|_| process::kill(pid))
+                let outcome = outcome(reader).inspect_err(|_| process::kill(pid));
+                outcome.map(|started| Process { pid, started })
             }
         }
     }
 
+    /// Puts this process on record, if it is to be there, and returns when it was started. From then on it is a main process,
+    /// whatever becomes of the daemon.
+    fn sign(&mut self) -> Ticks {
+        self.signature.as_mut().map_or(NOT_ASKED, |signature| signature.sign().started)
+    }
+
     /// Becomes the script, or tells what failed.
-    fn become_script(&self, argv: &[*const libc::c_char], envp: &[*const libc::c_char]) -> (Step, Errno) {
-        if let Err(failure) = self.get_ready() {
+    fn become_script(
+        &self,
+        argv: &[*const libc::c_char],
+        envp: &[*const libc::c_char],
+        kept: Option<&PipeWriter>,
+    ) -> (Step, Errno) {
+        if let Err(failure) = self.get_ready(kept) {
             return failure;
         }
         // SAFETY: both lists end with a null pointer, and what they point to lives as long as `self`.
@@ -137,7 +186,10 @@ impl<'a> Prepared<'a> {
     }
 
     /// The groups go first, since only root may change them, and the folder last: it is for the new user to enter.
-    fn get_ready(&self) -> Result<(), (Step, Errno)> {
+    ///
+    /// Whoever keeps a descriptor lets go of all others before: a user who stops this process, once it is that user's,
+    /// would have the daemon's locks.
+    fn get_ready(&self, kept: Option<&PipeWriter>) -> Result<(), (Step, Errno)> {
         let [stdin, stdout, stderr] = self.terminal;
         let first = |errno| (Step::Stdio, errno);
         let identity = |errno| (Step::Identity, errno);
@@ -146,6 +198,9 @@ impl<'a> Prepared<'a> {
         dup2_stdin(stdin).map_err(first)?;
         dup2_stdout(stdout).map_err(first)?;
         dup2_stderr(stderr).map_err(first)?;
+        if let Some(kept) = kept {
+            close_all_but(kept.as_fd());
+        }
         self.limit.lower_for_good().map_err(first)?;
         let Change { gid, groups, uid, folder } = &self.change;
         gid.map_or(Ok(()), setgid).map_err(identity)?;
@@ -155,34 +210,64 @@ impl<'a> Prepared<'a> {
         reset_in_child().map_err(identity)
     }
 }
+/// Has what this command runs killed when the daemon dies: it would keep what the next daemon needs.
+pub(crate) fn end_with_daemon(command: &mut Command) {
+    let daemon = getpid();
+    let die_too = move || {
+        set_pdeathsig(Signal::SIGKILL)?;
+        // It may have died before.
+        if getppid() == daemon { Ok(()) } else { Err(Errno::ESRCH.into()) }
+    };
+    // SAFETY: it makes two system calls, and none of them allocates or takes a lock.
+    unsafe { command.pre_exec(die_too) };
+}
 
 /// Returns the list that exec wants, ended by a null pointer.
 fn pointers(texts: &[CString]) -> Vec<*const libc::c_char> {
     texts.iter().map(|text| text.as_ptr()).chain(once(ptr::null())).collect()
 }
 
-/// Waits until the child has executed the script, which closes its end of the pipe, or has said what failed.
-fn outcome(reader: PipeReader) -> Result<(), (Step, io::Error)> {
+/// Waits until the child has executed the script, which closes its end of the pipe, or has said what failed. Returns when it
+/// was started, by its own account.
+fn outcome(mut reader: PipeReader) -> Result<Ticks, (Step, io::Error)> {
     let deadline = Instant::now() + PATIENCE;
+    let mut message = Vec::new();
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let left = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
         match poll(&mut [PollFd::new(&reader, PollFlags::IN)], Some(&left)) {
-            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::INTR) => continue,
             Err(errno) => return Err((Step::Exec, errno.into())),
             Ok(0) => return Err((Step::Identity, io::ErrorKind::TimedOut.into())),
-            Ok(_) => break,
+            Ok(_) => {}
+        }
+        let mut part = [0; 11];
+        match reader.read(&mut part) {
+            Ok(0) => break,
+            Ok(count) => message.extend_from_slice(&part[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err((Step::Exec, error)),
         }
     }
-    let mut message = [0; 3];
-    match File::from(OwnedFd::from(reader)).read_exact(&mut message) {
-        Ok(()) => {
-            let [step, low, high] = message;
+    let Some((started, failure)) = message.split_first_chunk::<8>() else {
+        return Err((Step::Exec, io::Error::other("the process was killed at its birth")));
+    };
+    match *failure {
+        [step, low, high, ..] => {
             let step = [Step::Stdio, Step::Identity, Step::Folder].into_iter().find(|it| *it as u8 == step);
             let error = io::Error::from_raw_os_error(i16::from_le_bytes([low, high]).into());
             Err((step.unwrap_or(Step::Exec), error))
         }
-        // Closed without a word: it is the script now.
-        Err(_) => Ok(()),
+        // Closed without another word: it is the script now.
+        _ => Ok(Ticks(u64::from_le_bytes(*started))),
     }
 }
+
+/// What a child needs that borrows our memory: a few system calls deep.
+const STACK: usize = 64 * 1024;
+
+/// The exit status of a child that could not become a script. Nobody asks for it.
+const FAILED: isize = 1;
+
+/// The start of a process that need not be known from all others.
+const NOT_ASKED: Ticks = Ticks(0);

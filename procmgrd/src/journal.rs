@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use procmgr_config::ProgramName;
 use procmgr_proto::message::{Invocation, Refusal, Response};
@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::packed::PackedCaller;
 use crate::parcel::{Packer, Unpacker};
 use crate::supervisor::call::shown;
-use crate::supervisor::event::{Caller, Changes, Peer, Pid, Question, Report};
+use crate::supervisor::event::{Caller, Changes, Peer, Pid, Question, Report, Restart};
 
 /// The target of what an operator wants to see: more than information, less than a warning.
 pub const NOTE: &str = "procmgr::note";
@@ -82,6 +82,7 @@ impl Journal {
             Demand::Ask(Question::Subscribe) => ("subscription".to_owned(), false),
             Demand::Ask(Question::Stop) => ("stop of the daemon".to_owned(), true),
             Demand::Ask(Question::Reload) => ("reload of the daemon".to_owned(), true),
+            Demand::Ask(Question::Upgrade) => ("upgrade of the daemon".to_owned(), true),
             Demand::Invoke(Invocation { program, action, arguments }, _) => {
                 let text = format!(
                     "program {} action {} arguments {}",
@@ -108,6 +109,11 @@ impl Journal {
             _ => log::info!("{line}"),
         }
     }
+}
+
+/// Waits a moment for the last lines to arrive where they are to.
+pub(crate) fn finish() {
+    log::logger().flush();
 }
 
 /// Logs that the daemon serves.
@@ -151,6 +157,34 @@ pub(crate) fn socket_unwatched(path: &Path, error: &dyn Display) {
     log::warn!("cannot watch {}: {error}; if it is removed, reload to get it back", path.display());
 }
 
+/// Logs that the state cannot be written, once until it can be.
+pub(crate) fn state_unwritable(path: &Path, error: &dyn Display) {
+    log::warn!(
+        "cannot keep the state in {}: {error}; programs may be lost if the daemon dies",
+        path.display()
+    );
+}
+
+/// Logs that the state is written again.
+pub(crate) fn state_written(path: &Path) {
+    log::info!(target: NOTE, "the state is kept in {} again", path.display());
+}
+
+/// Logs that nobody will tell when the state is removed.
+pub(crate) fn state_unwatched(path: &Path, error: &dyn Display) {
+    log::warn!("cannot watch {}: {error}; if it is removed, programs may be lost", path.display());
+}
+
+/// Logs that what is left of an earlier daemon cannot be used.
+pub(crate) fn records_unusable(path: &Path, reason: &str) {
+    log::warn!("the records in {} are ignored: {reason}", path.display());
+}
+
+/// Logs that something of what is left of an earlier daemon cannot be used.
+pub(crate) fn records_damaged(path: &Path, count: usize) {
+    log::warn!("{count} damaged records in {} are ignored", path.display());
+}
+
 /// Logs that a process could not be signalled.
 pub(crate) fn not_signalled(pid: Pid, error: &io::Error) {
     log::error!("cannot signal pid {pid}: {error}");
@@ -159,6 +193,10 @@ pub(crate) fn not_signalled(pid: Pid, error: &io::Error) {
 /// Logs a decision that no client has asked for.
 pub(crate) fn report(report: &Report) {
     match report {
+        Report::TakenOver { program, pid } => {
+            log::info!(target: NOTE, "{program}: taken over from an earlier daemon as pid {pid}");
+        }
+        Report::StopFailed { program, reason } => log::error!("{program}: cannot be stopped: {reason}"),
         Report::Started { program, pid } => log::info!(target: NOTE, "{program}: started as pid {pid}"),
         Report::StartFailed { program, reason, retry } => {
             log::error!("{program}: cannot be started: {reason}{}", again(*retry));
@@ -175,7 +213,14 @@ pub(crate) fn report(report: &Report) {
                 log::error!(target: CONFIG, "{line}");
             }
         }
+        Report::Stopping { programs } => {
+            log::info!(target: NOTE, "the daemon is to end when {programs} programs have ended");
+        }
         Report::Ending => log::info!(target: NOTE, "the daemon ends; programs that run go on"),
+        Report::Upgraded => log::info!(target: NOTE, "the executable has taken over"),
+        Report::NotUpgraded { reason } => {
+            log::error!("the executable cannot take over, and the daemon goes on as it was: {reason}");
+        }
     }
 }
 
@@ -200,8 +245,11 @@ fn outcome(response: &Response) -> String {
     }
 }
 
-fn again(delay: Option<Duration>) -> String {
-    delay.map_or_else(String::new, |delay| format!("; it is started again in {} s", delay.as_secs()))
+fn again(restart: Option<Restart>) -> String {
+    let text = |Restart { delay, number }: Restart| {
+        format!("; it is started again in {} s, restart {number} in a row", delay.as_secs())
+    };
+    restart.map_or_else(String::new, text)
 }
 
 fn summary(changes: &Changes) -> String {
@@ -225,6 +273,8 @@ const NAMES_PER_LINE: usize = 20;
 #[cfg(test)]
 mod tests {
     use procmgr_config::{Gid, Uid};
+
+    use std::time::Duration;
 
     use super::*;
     use crate::parcel::hand_on;

@@ -24,6 +24,7 @@ mod news;
 mod notify;
 mod packed;
 mod parcel;
+mod pidfd;
 mod pidfile;
 mod poll;
 mod probe;
@@ -34,12 +35,18 @@ mod register;
 mod server;
 mod signals;
 mod spawn;
+mod stat;
+mod state;
 mod stream;
 mod supervisor;
+mod upgrade;
+mod wards;
 
 use std::env;
 use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use nix::unistd::geteuid;
 use procmgr_config::load::{Loaded, Writers};
@@ -58,8 +65,12 @@ use crate::poll::{Interest, Poller, Source};
 use crate::server::Server;
 use crate::signals::Signals;
 use crate::spawn::Spawner;
+use crate::state::adoption::recall;
+use crate::state::store::Store;
 use crate::supervisor::Supervisor;
 use crate::supervisor::event::Event;
+use crate::upgrade::{Upgrade, take_over};
+use crate::wards::Wards;
 
 /// How a daemon is to run. Relative paths are taken from the working directory.
 #[derive(Debug)]
@@ -78,6 +89,10 @@ pub struct Options {
     pub autostart: Autostart,
     /// Whether to stay in the foreground.
     pub foreground: bool,
+    /// What an upgrade executes, by its absolute path.
+    pub executable: PathBuf,
+    /// The command line by which this daemon was started, the name of the program first: that of an upgrade, too.
+    pub arguments: Vec<OsString>,
 }
 
 /// Which programs the daemon starts when it starts.
@@ -106,27 +121,35 @@ pub enum Ending {
 /// # Errors
 /// What keeps the daemon from starting or going on.
 pub fn run(options: Options) -> Result<Ending, Error> {
+    if let Some(arrival) = upgrade::arrival() {
+        return take_over(options, &arrival).map(|()| Ending::Done);
+    }
     let inherited = if options.foreground { Inherited::Keep } else { Inherited::Close };
-    settle_inherited(inherited).map_err(Error::system("settle inherited descriptors"))?;
+    let inherited = settle_inherited(inherited).map_err(Error::system("settle inherited descriptors"))?;
     signals::reset_inherited().map_err(Error::system("reset signals"))?;
     // Without a working directory, absolute paths are found all the same, and the others are not.
     let base = env::current_dir().unwrap_or_default();
     if options.foreground {
-        return serve(options, &base, || Ok(())).map(|()| Ending::Done);
+        return serve(options, inherited, &base, || Ok(())).map(|()| Ending::Done);
     }
     match detach().map_err(Error::system("go into the background"))? {
         Detached::Starter { is_ready: true } => Ok(Ending::Done),
         Detached::Starter { is_ready: false } => Ok(Ending::NotStarted),
         Detached::Background(readiness) => {
             let announce = || readiness.announce().map_err(Error::system("let go of the terminal"));
-            serve(options, &base, announce).map(|()| Ending::Done)
+            serve(options, inherited, &base, announce).map(|()| Ending::Done)
         }
     }
 }
 
 /// Makes everything ready, tells so by `announce`, and serves until somebody ends the daemon.
-fn serve(options: Options, base: &Path, announce: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
-    let Options { config, default_socket, shell, search_path, pidfile, autostart, foreground } = options;
+fn serve(
+    options: Options,
+    inherited: Vec<OwnedFd>,
+    base: &Path,
+    announce: impl FnOnce() -> Result<(), Error>,
+) -> Result<(), Error> {
+    let Options { config, default_socket, shell, search_path, pidfile, foreground, .. } = options;
     let owner = geteuid();
     let writers = if owner.is_root() { Writers::Root } else { Writers::Anybody };
     let config = ConfigSource::new(&config, default_socket, writers, base.to_path_buf());
@@ -147,18 +170,38 @@ fn serve(options: Options, base: &Path, announce: impl FnOnce() -> Result<(), Er
         PidFile::write(base.join(path)).map_err(failed)
     });
     let pidfile = pidfile.transpose()?;
+    let state_path = first.state_path.clone().expect("the source of the configuration names one");
+    let (store, reading) = Store::open(state_path, Instant::now())?;
+    store.register(&poller).map_err(Error::system("watch the state"))?;
 
-    let group = match autostart {
+    let group = match options.autostart {
         Autostart::AsConfigured => first.autostart,
         Autostart::Only(group) => group,
     };
-    let spawner = Spawner { shell, search_path, is_in_foreground: foreground, descriptor_limit };
-    let notifier = Notifier::from_environment();
-    let supervisor = Supervisor::new(first, Uid(owner.as_raw()));
-    let journal = Journal::default();
+    let mut daemon = Daemon {
+        supervisor: Supervisor::new(first, Uid(owner.as_raw())),
+        poller,
+        signals,
+        server,
+        spawner: Spawner { shell, search_path, is_in_foreground: foreground, descriptor_limit },
+        wards: Wards::default(),
+        store,
+        config,
+        journal: Journal::default(),
+        notifier: Notifier::from_environment(),
+        pidfile,
+        upgrade: Upgrade::new(options.executable, options.arguments),
+        inherited,
+        end: None,
+    };
+    let programs = recall(reading, &mut daemon.wards, &daemon.poller, Instant::now());
+    daemon.step(Event::Recalled { programs });
+    daemon.keep_records();
     announce()?;
-    notifier.ready();
-    journal::serving(server.socket_path());
-    let daemon = Daemon { supervisor, poller, signals, server, spawner, config, journal, notifier };
-    daemon.run(group.map(Event::Autostart), || drop(pidfile))
+    daemon.notifier.ready();
+    journal::serving(daemon.server.socket_path());
+    if let Some(group) = group {
+        daemon.step(Event::Autostart(group));
+    }
+    daemon.run()
 }

@@ -39,6 +39,16 @@ impl PidFile {
         write().inspect_err(|_| drop(fs::remove_file(&draft)))?;
         Ok(Self { path })
     }
+
+    /// Takes a file that another image of this daemon has written.
+    pub(crate) fn over(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Returns where the file is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 impl Drop for PidFile {

@@ -9,6 +9,8 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+use crate::supervisor::event::Pid;
+
 /// How many ready descriptors one wait returns at the most. The others are ready still the next time.
 pub(crate) const READY_PER_WAIT: usize = 64;
 
@@ -21,6 +23,12 @@ pub(crate) enum Source {
     Listener,
     /// Something has happened to the socket file.
     SocketFile,
+    /// Something has happened to the records.
+    State,
+    /// The process of this PID has ended, which is in our care and no child of ours.
+    Ward(Pid),
+    /// The rehearsal of an upgrade has ended or has something to say.
+    Rehearsal,
     /// A client has sent something, or can take more.
     Connection(u64),
 }
@@ -94,7 +102,11 @@ fn epoll_timeout(timeout: Option<Duration>) -> EpollTimeout {
 const SIGNALS: u64 = 0;
 const LISTENER: u64 = 1;
 const SOCKET_FILE: u64 = 2;
-const CONNECTIONS: u64 = 3;
+const STATE: u64 = 3;
+const REHEARSAL: u64 = 4;
+const CONNECTIONS: u64 = 5;
+/// From here on, counted by PID: more than there will ever be connections.
+const WARDS: u64 = 1 << 63;
 
 fn event(source: Source, interest: Interest) -> EpollEvent {
     let mut flags = EpollFlags::empty();
@@ -104,6 +116,9 @@ fn event(source: Source, interest: Interest) -> EpollEvent {
         Source::Signals => SIGNALS,
         Source::Listener => LISTENER,
         Source::SocketFile => SOCKET_FILE,
+        Source::State => STATE,
+        Source::Rehearsal => REHEARSAL,
+        Source::Ward(Pid(pid)) => WARDS + u64::from(pid.unsigned_abs()),
         Source::Connection(number) => CONNECTIONS + number,
     };
     EpollEvent::new(flags, data)
@@ -114,6 +129,9 @@ fn ready(event: &EpollEvent) -> Ready {
         SIGNALS => Source::Signals,
         LISTENER => Source::Listener,
         SOCKET_FILE => Source::SocketFile,
+        STATE => Source::State,
+        REHEARSAL => Source::Rehearsal,
+        ward @ WARDS.. => Source::Ward(Pid(i32::try_from(ward - WARDS).unwrap_or_default())),
         number => Source::Connection(number - CONNECTIONS),
     };
     let flags = event.events();
@@ -148,6 +166,10 @@ mod tests {
             Source::Signals,
             Source::Listener,
             Source::SocketFile,
+            Source::State,
+            Source::Rehearsal,
+            Source::Ward(Pid(1)),
+            Source::Ward(Pid(i32::MAX)),
             Source::Connection(0),
             Source::Connection(7),
         ] {

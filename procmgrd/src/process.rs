@@ -5,7 +5,7 @@
 use std::io;
 
 use procmgr_proto::message::ExitStatus;
-use rustix::process::{Signal, WaitOptions, WaitStatus, kill_process, wait};
+use rustix::process::{Signal, WaitOptions, kill_process, wait};
 
 use crate::supervisor::event::Pid;
 
@@ -19,7 +19,7 @@ pub(crate) fn reap() -> io::Result<Option<(Pid, ExitStatus)>> {
     loop {
         match wait(WaitOptions::NOHANG) {
             Ok(Some((pid, status))) => {
-                if let Some(status) = exit_status(status) {
+                if let Some(status) = exit_status(status.as_raw()) {
                     return Ok(Some((Pid(pid.as_raw_nonzero().get()), status)));
                 }
             }
@@ -41,9 +41,37 @@ pub(crate) fn kill(pid: Pid) {
     let _ = rustix::process::Pid::from_raw(pid.0).map(|pid| kill_process(pid, Signal::KILL));
 }
 
-/// Returns how a process ended; `None` if it has not.
-fn exit_status(status: WaitStatus) -> Option<ExitStatus> {
-    let low_byte = |number: i32| u8::try_from(number & 0xff).unwrap_or(u8::MAX);
-    let code = status.exit_status().map(|code| ExitStatus::Code(low_byte(code)));
-    code.or_else(|| status.terminating_signal().map(|signal| ExitStatus::Signal(low_byte(signal))))
+/// Returns how a process ended, from the number that the kernel tells; `None` if it has only been stopped or continued.
+pub(crate) fn exit_status(wait_status: i32) -> Option<ExitStatus> {
+    let [low, high, ..] = wait_status.to_le_bytes();
+    match low & !DUMPED_CORE {
+        0 => Some(ExitStatus::Code(high)),
+        STOPPED => None,
+        signal => Some(ExitStatus::Signal(signal)),
+    }
+}
+
+const STOPPED: u8 = 0x7f;
+const DUMPED_CORE: u8 = 0x80;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_the_kernel_tells_how_a_process_has_ended() {
+        let cases = [
+            (0x0000, Some(ExitStatus::Code(0))),
+            (0x0700, Some(ExitStatus::Code(7))),
+            (0xff00, Some(ExitStatus::Code(255))),
+            (0x000f, Some(ExitStatus::Signal(15))),
+            (0x008b, Some(ExitStatus::Signal(11))),
+            (0x0040, Some(ExitStatus::Signal(64))),
+            (0x137f, None),
+            (0xffff, None),
+        ];
+        for (number, status) in cases {
+            assert_eq!(exit_status(number), status, "{number:#x}");
+        }
+    }
 }

@@ -12,6 +12,7 @@ use std::os::unix::net::UnixStream;
 
 use nix::libc;
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask, signal};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
@@ -52,6 +53,12 @@ impl Signals {
         };
         self.delivery.pending().map(signaled).collect()
     }
+
+    /// Returns whether something has arrived that has not been taken.
+    pub(crate) fn are_pending(&self) -> bool {
+        let mut wanted = [PollFd::new(self, PollFlags::IN)];
+        poll(&mut wanted, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    }
 }
 
 impl AsFd for Signals {
@@ -74,6 +81,11 @@ pub(crate) fn reset_inherited() -> nix::Result<()> {
         // SAFETY: the default disposition runs no code of ours.
         unsafe { libc::signal(number, libc::SIG_DFL) };
     }
+    SigSet::empty().thread_set_mask()
+}
+
+/// Lets all signals through, those that have waited included.
+pub(crate) fn unblock() -> nix::Result<()> {
     SigSet::empty().thread_set_mask()
 }
 

@@ -8,19 +8,21 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::rc::Rc;
+use std::time::Instant;
 
-use nix::unistd::{AccessFlags, access, getegid, geteuid};
+use nix::unistd::{getegid, geteuid};
 use procmgr_config::Identity;
 
 use crate::custody::Charge;
 use crate::descriptors::DescriptorLimit;
 use crate::disposal::{self, Foreign};
 use crate::fork::{Prepared, Step};
-use crate::supervisor::event::{Pid, Spawn};
+use crate::state::signature::Signature;
+use crate::state::store::Store;
+use crate::supervisor::event::{Process, Spawn};
 
 /// How scripts are run by this daemon.
 #[derive(Debug)]
@@ -64,22 +66,48 @@ impl Spawner {
     /// Runs a script. Returns when it has been executed, which means the shell: what it finds to do is its own affair.
     ///
     /// The client's descriptors go to the script; unless they are kept for another script of the same request, the
-    /// daemon has none of them afterwards.
-    pub(crate) fn spawn(&self, mut spawn: Spawn<Rc<Foreign>>) -> Result<Pid, SpawnError> {
-        // All descriptors are opened before the limit on them is lowered.
+    /// daemon has none of them afterwards. A process that is to become a main process puts itself on record before.
+    pub(crate) fn spawn(
+        &self,
+        mut spawn: Spawn<Rc<Foreign>>,
+        store: &mut Store,
+    ) -> Result<Process, SpawnError> {
         let terminal = match spawn.stdio.take() {
             Some(terminal) => own(terminal).map(|(terminal, charge)| (terminal, Some(charge))),
             None => self.terminal_of_nobody().map(|terminal| (terminal, None)),
         };
         let (terminal, charge) = terminal.map_err(SpawnError::Stdio)?;
-        let command = self.command(&spawn);
+        let result = self.run(&spawn, &terminal, store);
+        disposal::later(terminal, charge);
+        result
+    }
+
+    fn run(
+        &self,
+        spawn: &Spawn<Rc<Foreign>>,
+        terminal: &[OwnedFd; 3],
+        store: &mut Store,
+    ) -> Result<Process, SpawnError> {
         let folder = spawn.job.definition.cwd.as_deref();
         let identity = &spawn.rule().identity;
-        if is_own(identity) {
-            self.spawn_as_daemon(command, folder, terminal, charge)
-        } else {
-            self.spawn_as(identity, &command, folder, terminal, charge)
+        let is_own = is_own(identity);
+        let identity = if is_own { &Identity::default() } else { identity };
+        let signature = spawn.memory.as_ref().and_then(|memory| store.signature(&spawn.job.program, memory));
+        let signed = signature.as_ref().map(Signature::length);
+        let command = self.command(spawn);
+        let prepared = Prepared::new(&command, identity, folder, self.descriptor_limit, terminal, signature);
+        let result = prepared
+            .map_err(|error| (Step::Exec, error))
+            .and_then(|prepared| if is_own { prepared.run_as_daemon() } else { prepared.run_as_other() });
+        if let Some(length) = signed {
+            store.signed(length, Instant::now());
         }
+        result.map_err(|(step, error)| match step {
+            Step::Stdio => SpawnError::Stdio(error),
+            Step::Identity => SpawnError::Identity(error),
+            Step::Folder => SpawnError::Folder(folder.map(PathBuf::from).unwrap_or_default(), error),
+            Step::Exec => SpawnError::Shell(self.shell.clone(), error),
+        })
     }
 
     fn command(&self, spawn: &Spawn<Rc<Foreign>>) -> Command {
@@ -104,58 +132,6 @@ impl Spawner {
         let log = if self.is_in_foreground { stderr.as_fd() } else { null.as_fd() };
         let (stdout, stderr) = (log.try_clone_to_owned()?, log.try_clone_to_owned()?);
         Ok([null.into(), stdout, stderr])
-    }
-
-    /// Runs a script that changes no ids. The standard library can do that without a fork, whatever the daemon's size.
-    fn spawn_as_daemon(
-        &self,
-        mut command: Command,
-        folder: Option<&Path>,
-        terminal: [OwnedFd; 3],
-        charge: Option<Charge>,
-    ) -> Result<Pid, SpawnError> {
-        let [stdin, stdout, stderr] = terminal;
-        command.stdin(stdin).stdout(stdout).stderr(stderr).process_group(0);
-        if let Some(folder) = folder {
-            command.current_dir(folder);
-        }
-        let child = self.descriptor_limit.lowered(|| command.spawn());
-        // It holds the client's descriptors still.
-        disposal::later(command, charge);
-        match child {
-            // No process has a greater pid than the kernel's limit of 4 million.
-            Ok(child) => Ok(Pid(child.id().cast_signed())),
-            Err(error) => Err(self.blame(error, folder)),
-        }
-    }
-
-    /// Runs a script as somebody else, which takes a fork.
-    fn spawn_as(
-        &self,
-        identity: &Identity,
-        command: &Command,
-        folder: Option<&Path>,
-        terminal: [OwnedFd; 3],
-        charge: Option<Charge>,
-    ) -> Result<Pid, SpawnError> {
-        let prepared = Prepared::new(command, identity, folder, self.descriptor_limit, &terminal);
-        let result = prepared.map_err(|error| (Step::Exec, error)).and_then(|prepared| prepared.run());
-        disposal::later(terminal, charge);
-        result.map_err(|(step, error)| match step {
-            Step::Stdio => SpawnError::Stdio(error),
-            Step::Identity => SpawnError::Identity(error),
-            Step::Folder => SpawnError::Folder(folder.map(PathBuf::from).unwrap_or_default(), error),
-            Step::Exec => SpawnError::Shell(self.shell.clone(), error),
-        })
-    }
-
-    /// Returns which of the two has failed, the folder or the shell: the system tells one error for both.
-    fn blame(&self, error: io::Error, folder: Option<&Path>) -> SpawnError {
-        let is_enterable = |folder: &Path| folder.is_dir() && access(folder, AccessFlags::X_OK).is_ok();
-        match folder.filter(|folder| !is_enterable(folder)) {
-            Some(folder) => SpawnError::Folder(folder.to_path_buf(), error),
-            None => SpawnError::Shell(self.shell.clone(), error),
-        }
     }
 }
 

@@ -173,7 +173,7 @@ fn relative_paths_are_taken_from_the_folder_of_the_starter() {
     };
     assert_eq!(here(&["-P", "pid", "-d"]), success());
     let daemon = Background::of(&sandbox);
-    assert_eq!(sandbox.files(), ["pid", "procmgr.cfg", "socket", "socket.lock"]);
+    assert_eq!(sandbox.files(), ["pid", "procmgr.cfg", "socket", "socket.lock", "socket.state"]);
 
     // The daemon has left that folder, and still finds the file there.
     sandbox.configure_exactly("socket-path = socket\n[prog-p]\n");

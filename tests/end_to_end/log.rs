@@ -149,7 +149,9 @@ fn what_nobody_has_asked_for_is_logged_too() {
     wait_until("the start is logged", || has(format!("p: started as pid {program}")));
     kill(program, Signal::SIGKILL).unwrap();
     wait_until("the death is logged", || {
-        has(format!("p: pid {program} has ended with signal 9; it is started again in 1000 s"))
+        has(format!(
+            "p: pid {program} has ended with signal 9; it is started again in 1000 s, restart 1 in a row"
+        ))
     });
 }
 

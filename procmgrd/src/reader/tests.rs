@@ -261,12 +261,15 @@ fn a_frame_goes_on_where_it_stopped_wherever_that_was() {
     }
 }
 
+/// Version, kind, how many bytes, what comes before, and the name of the case.
+type Case<'a> = (u16, u8, usize, &'a dyn Fn(&mut Pair), &'a str);
+
 #[test]
 fn what_is_wrong_with_half_a_frame_stays_wrong() {
     let cut_short = |pair: &mut Pair| pair.peer.shutdown(std::net::Shutdown::Write).unwrap();
     let rest = |pair: &mut Pair| pair.send(&[0; 4]);
     let more = |pair: &mut Pair| pair.send_with(&[0; 4], 1);
-    let cases: [(u16, u8, usize, &dyn Fn(&mut Pair), &str); 5] = [
+    let cases: [Case<'_>; 5] = [
         (1, 0, 0, &cut_short, "7: broken, BADMSG the frame is cut short"),
         (1, 0, 0, &more, "7: broken, BADMSG descriptors came in the middle of a frame"),
         (1, 2, 3, &rest, "7: BADMSG 2 descriptors were announced and 3 came"),

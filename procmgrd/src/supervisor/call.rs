@@ -7,7 +7,7 @@ use procmgr_proto::message::{Code, Refusal, Response};
 use crate::supervisor::event::{Caller, Effect};
 
 /// For whom a script runs, with what arguments and on whose terminal.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Call<S> {
     pub(crate) caller: Option<Caller>,
     pub(crate) arguments: Vec<Vec<u8>>,

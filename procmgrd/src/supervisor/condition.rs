@@ -13,6 +13,8 @@ use crate::supervisor::event::Pid;
 pub(crate) struct Condition {
     pub(crate) state: State,
     pub(crate) main: Option<Pid>,
+    /// Its main process was taken over from an earlier daemon.
+    pub(crate) is_adopted: bool,
     /// It is gone from the configuration.
     pub(crate) is_lingering: bool,
     /// It runs under an older definition.
@@ -21,12 +23,17 @@ pub(crate) struct Condition {
 
 impl Condition {
     /// What a program is that is there no more.
-    pub(crate) const REMOVED: Self =
-        Self { state: State::Removed, main: None, is_lingering: false, is_outdated: false };
+    pub(crate) const REMOVED: Self = Self {
+        state: State::Removed,
+        main: None,
+        is_adopted: false,
+        is_lingering: false,
+        is_outdated: false,
+    };
 
     /// Returns what subscribers are told.
     pub(crate) fn of(&self, name: &ProgramName) -> ProgramStatus {
-        let marks = [self.is_lingering.then_some("lingering"), self.is_outdated.then_some("outdated")];
+        let marks = [self.lingering(), self.adopted(), self.outdated()];
         ProgramStatus {
             name: name.as_bytes().to_vec(),
             state: self.state.clone(),
@@ -43,12 +50,21 @@ impl Condition {
             State::Restarting | State::BackOff => Some("restarting"),
             _ => None,
         };
-        let lingering = self.is_lingering.then_some("lingering");
-        let outdated = self.is_outdated.then_some("outdated");
-        let tokens = [Some(is_alive), lingering, expected, outdated];
+        let tokens = [Some(is_alive), self.lingering(), expected, self.adopted(), self.outdated()];
         ProgramEntry {
             name: name.as_bytes().to_vec(),
             tokens: tokens.into_iter().flatten().map(Vec::from).collect(),
         }
+    }
+    fn lingering(&self) -> Option<&'static str> {
+        self.is_lingering.then_some("lingering")
+    }
+
+    fn adopted(&self) -> Option<&'static str> {
+        self.is_adopted.then_some("adopted")
+    }
+
+    fn outdated(&self) -> Option<&'static str> {
+        self.is_outdated.then_some("outdated")
     }
 }

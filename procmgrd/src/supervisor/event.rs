@@ -10,12 +10,16 @@ use procmgr_config::{Action, Config, Definition, Gid, Group, ProgramName, Rule, 
 use procmgr_proto::event::ProgramStatus;
 use procmgr_proto::message::{ExitStatus, Invocation, Response};
 
+use crate::supervisor::memory::{Memory, Recollection};
+
 /// Something that has happened.
 ///
 /// `S` is the standard input, output and error of a client, which the supervisor carries and cannot touch. Whatever
 /// it does not hand on in a [`Spawn`] it drops.
 #[derive(Debug)]
 pub(crate) enum Event<S> {
+    /// An earlier daemon has left this on record. Comes first, if at all.
+    Recalled { programs: Vec<Recollection> },
     /// The daemon has started and is to start the programs of this group.
     Autostart(Group),
     /// A client asks something of the daemon itself.
@@ -23,10 +27,10 @@ pub(crate) enum Event<S> {
     /// A client asks for an action on a program.
     Invoked { caller: Caller, invocation: Invocation, stdio: S },
     /// A script has been executed: the answer to [`Effect::Spawn`].
-    Spawned { job: Job, pid: Pid },
+    Spawned { job: Job, process: Process },
     /// A script could not be executed: the other answer to [`Effect::Spawn`].
     SpawnFailed { job: Job, reason: String },
-    /// A child has died and been reaped.
+    /// A child has died and been reaped, or a process that was taken over has died.
     Exited { pid: Pid, status: ExitStatus },
     /// The instant that the supervisor named as its next deadline may have come. Harmless if it has not.
     Deadline,
@@ -34,13 +38,23 @@ pub(crate) enum Event<S> {
     Signaled(Control),
     /// The configuration has been read: the answer to [`Effect::LoadConfig`].
     Configured { caller: Option<Caller>, outcome: Result<Loaded, Rejected> },
+    /// The executable could take over from this one: the answer, some time later, to [`Effect::Rehearse`].
+    Rehearsed,
+    /// The executable cannot take over from this one: the other answer to [`Effect::Rehearse`], and that to
+    /// [`Effect::HandOver`].
+    NotUpgraded { reason: String },
+    /// The executable has taken over.
+    Upgraded,
 }
 
 /// Something that is to be done, once, in the order of the list it comes in.
 ///
-/// `Spawn` and `LoadConfig` are answered by one event each, which comes before any other event.
+/// `Spawn` and `LoadConfig` are answered by one event each, which comes before any other event; so is `HandOver`, if this
+/// process goes on as it is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Effect<S> {
+    /// Put on record what of a program is to outlive the daemon. Comes before all else that follows from an event.
+    Remember { program: ProgramName, memory: Memory },
     /// Run a script.
     Spawn(Spawn<S>),
     /// Send SIGTERM to a process, which is a main process that has not been reaped.
@@ -53,6 +67,10 @@ pub(crate) enum Effect<S> {
     Exit { caller: Option<Caller> },
     /// Tell whoever reads the log.
     Report(Report),
+    /// See whether the executable, which may be a new one, could take over from this process.
+    Rehearse,
+    /// Have the executable take over from this process. Nothing follows it in a list.
+    HandOver,
     /// Tell whoever has subscribed. Those of one event come before all else that follows from it, so that nobody learns
     /// of a change from an answer before it is told.
     Publish(Change),
@@ -69,6 +87,8 @@ pub(crate) struct Spawn<S> {
     pub(crate) main: Option<Pid>,
     /// Its standard input, output and error; `None` if it runs for nobody.
     pub(crate) stdio: Option<S>,
+    /// What it has to put on record of itself before it is executed, if it is to be a main process.
+    pub(crate) memory: Option<Memory>,
 }
 
 impl<S> Spawn<S> {
@@ -116,6 +136,18 @@ impl fmt::Display for Peer {
     }
 }
 
+/// A process, as no other has ever been: a pid is given to another one some day, but not with the same start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Process {
+    pub(crate) pid: Pid,
+    /// When it was started, in ticks of the kernel since the machine was.
+    pub(crate) started: Ticks,
+}
+
+/// A point in time as the kernel counts it for processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Ticks(pub(crate) u64);
+
 /// A process id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Pid(pub(crate) i32);
@@ -139,6 +171,8 @@ pub(crate) enum Question {
     Reload,
     /// What the programs are, and each change of one from now on.
     Subscribe,
+    /// To execute its executable anew.
+    Upgrade,
 }
 
 /// What a signal asks of the daemon.
@@ -170,16 +204,35 @@ pub(crate) struct Rejected {
 pub(crate) enum Report {
     /// An unattended start has succeeded.
     Started { program: ProgramName, pid: Pid },
+    /// A program that an earlier daemon had started has been taken over.
+    TakenOver { program: ProgramName, pid: Pid },
     /// An unattended start has failed; it is tried again after the delay, if there is one.
-    StartFailed { program: ProgramName, reason: String, retry: Option<Duration> },
-    /// A main process has come to its end; the program is started again after the delay, if there is one.
-    Ended { program: ProgramName, pid: Pid, status: ExitStatus, restart: Option<Duration> },
+    StartFailed { program: ProgramName, reason: String, retry: Option<Restart> },
+    /// A main process has come to its end; the program is perhaps started again.
+    Ended { program: ProgramName, pid: Pid, status: ExitStatus, restart: Option<Restart> },
+    /// The stop of a program that the daemon itself has asked for has failed.
+    StopFailed { program: ProgramName, reason: String },
     /// A new configuration is in force; there may be something to remark about it.
     Reconfigured { changes: Changes, remarks: Vec<String> },
     /// The configuration could not be used, and the one before it stays in force.
     ConfigRejected { lines: Vec<String> },
+    /// The daemon is to end as soon as these many programs have.
+    Stopping { programs: usize },
     /// The daemon ends.
     Ending,
+    /// The executable has taken over.
+    Upgraded,
+    /// The executable could not take over.
+    NotUpgraded { reason: String },
+}
+
+/// A restart that nobody has asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Restart {
+    /// How long after the death.
+    pub(crate) delay: Duration,
+    /// The how-manieth in a row it is, since somebody has asked for a start.
+    pub(crate) number: u32,
 }
 
 /// A change of a program.

@@ -7,28 +7,30 @@ mod access;
 pub(crate) mod call;
 mod condition;
 pub(crate) mod event;
+pub(crate) mod memory;
 // Among the tests, and yet not below them: the fuzzer, which has no other test, plays with it, too.
 #[cfg(any(test, fuzzing))]
 #[path = "tests/model.rs"]
 pub(crate) mod model;
-mod program;
+pub(crate) mod program;
 mod table;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use procmgr_config::{Action, Config, Definition, Group, ProgramName, Uid};
+use procmgr_config::{Action, Config, Definition, Group, OnExit, ProgramName, Uid};
 use procmgr_proto::message::{Code, ExitStatus, Invocation, Refusal, Response};
 
 use crate::supervisor::call::{Call, refuse, reply, shown};
 use crate::supervisor::event::{
-    Caller, Cause, Changes, Control, Effect, Event, Job, Loaded, Pid, Question, Rejected, Report,
+    Caller, Cause, Changes, Control, Effect, Event, Job, Loaded, Pid, Process, Question, Rejected, Report,
 };
-use crate::supervisor::program::Program;
+use crate::supervisor::memory::{Memory, Recollection};
+use crate::supervisor::program::{ENDS_BEFORE, Program};
 use crate::supervisor::table::Table;
 
 /// How many programs one [`Event::Deadline`] starts at the most. Others are due still, and come next, but the
@@ -40,10 +42,35 @@ const STARTS_PER_DEADLINE: usize = 8;
 pub(crate) struct Supervisor<S> {
     /// The user that the daemon runs as.
     owner: Uid,
-    socket_path: PathBuf,
+    standing: Standing,
     programs: Table<S>,
     /// The control processes whose end somebody waits for.
     controls: HashMap<Pid, Caller>,
+    /// Who waits for the executable to take over, while it is tried.
+    upgrader: Option<Caller>,
+    /// Who waits for the end of the daemon, while it waits for the end of its programs.
+    enders: Option<Vec<Caller>>,
+}
+
+/// What the configuration says of the daemon itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Standing {
+    /// Where it listens, as long as it lives.
+    pub(crate) socket_path: PathBuf,
+    /// Where it keeps its records, as long as it lives.
+    pub(crate) state_path: Option<PathBuf>,
+    pub(crate) on_exit: OnExit,
+}
+
+/// All that a supervisor knows, for another image of the daemon to go on with.
+#[derive(Debug)]
+pub(crate) struct Snapshot<P> {
+    pub(crate) standing: Standing,
+    /// In the order of lists.
+    pub(crate) programs: Vec<P>,
+    pub(crate) controls: Vec<(Pid, Caller)>,
+    pub(crate) upgrader: Option<Caller>,
+    pub(crate) enders: Option<Vec<Caller>>,
 }
 
 /// When a client is answered that has asked for an action with a script.
@@ -67,21 +94,52 @@ impl ReplyPoint {
 impl<S: Clone> Supervisor<S> {
     /// Creates a supervisor whose programs are all down.
     pub(crate) fn new(config: Config, owner: Uid) -> Self {
-        let Config { socket_path, state_path: _, on_exit: _, autostart: _, programs } = config;
+        let Config { socket_path, state_path, on_exit, autostart: _, programs } = config;
+        let programs = programs.into_iter().map(Program::new).collect();
+        let standing = Standing { socket_path, state_path, on_exit };
+        let snapshot = Snapshot { standing, programs, controls: Vec::new(), upgrader: None, enders: None };
+        Self::restored(snapshot, owner)
+    }
+
+    /// Creates a supervisor that goes on where another one was.
+    pub(crate) fn restored(snapshot: Snapshot<Program<S>>, owner: Uid) -> Self {
+        let Snapshot { standing, programs, controls, upgrader, enders } = snapshot;
         let mut table = Table::new();
-        for definition in programs {
-            table.insert(definition.name.clone(), Program::new(definition), Cause::default());
+        for program in programs {
+            table.insert(program.name.clone(), program, Cause::default());
         }
-        // Nobody has asked yet what there is.
+        // Nobody has asked yet what there is, or knows it already.
         table.take_changes();
-        Self { owner, socket_path, programs: table, controls: HashMap::new() }
+        Self { owner, standing, programs: table, controls: controls.into_iter().collect(), upgrader, enders }
+    }
+
+    /// Returns all that there is to know. To be asked between two events.
+    pub(crate) fn snapshot(&self) -> Snapshot<&Program<S>> {
+        Snapshot {
+            standing: self.standing.clone(),
+            programs: self.programs.iter().map(|(_, program)| program).collect(),
+            controls: self.controls.iter().map(|(pid, caller)| (*pid, *caller)).collect(),
+            upgrader: self.upgrader,
+            enders: self.enders.clone(),
+        }
+    }
+
+    /// Returns what is to be on record, as far as there is something.
+    pub(crate) fn memories(&self) -> impl Iterator<Item = (&ProgramName, Memory)> {
+        let memories = self.programs.iter().map(|(name, program)| (name, program.memory()));
+        memories.filter(|(_, memory)| *memory != Memory::Nothing)
     }
 
     /// Decides what an event leads to. The effects are to be performed in their order, each once.
     pub(crate) fn handle(&mut self, now: Instant, event: Event<S>) -> Vec<Effect<S>> {
-        let effects = self.decide(now, event);
-        let changes = self.programs.take_changes();
-        changes.into_iter().map(Effect::Publish).chain(effects).collect()
+        let mut effects = self.decide(now, event);
+        if self.enders.is_some() && self.programs.running() == 0 {
+            self.end(&mut effects);
+        }
+        let memories = self.programs.take_memories();
+        let memories = memories.into_iter().map(|(program, memory)| Effect::Remember { program, memory });
+        let changes = self.programs.take_changes().into_iter().map(Effect::Publish);
+        memories.chain(changes).chain(effects).collect()
     }
 
     /// Returns when [`Event::Deadline`] is wanted, if ever.
@@ -92,26 +150,43 @@ impl<S: Clone> Supervisor<S> {
     fn decide(&mut self, now: Instant, event: Event<S>) -> Vec<Effect<S>> {
         let mut effects = Vec::new();
         match event {
+            Event::Recalled { programs } => self.recalled(now, programs, &mut effects),
             Event::Autostart(group) => self.autostart(now, group),
             Event::Asked { caller, question } => self.asked(caller, question, &mut effects),
             Event::Invoked { caller, invocation, stdio } => {
                 self.invoked(caller, invocation, stdio, &mut effects);
             }
-            Event::Spawned { job, pid } => self.spawned(job, pid, &mut effects),
-            Event::SpawnFailed { job, reason } => {
-                let failure = (job.action == Action::Start).then(|| reason.clone());
-                let cause = Cause { by: job.caller, ended: None, failure };
-                self.programs.update(&job.program, cause, |program| {
-                    program.spawn_failed(now, &job, &reason, &mut effects);
-                });
-            }
+            Event::Spawned { job, process } => self.spawned(&job, process, &mut effects),
+            Event::SpawnFailed { job, reason } => self.spawn_failed(now, &job, &reason, &mut effects),
             Event::Exited { pid, status } => self.exited(now, pid, status, &mut effects),
             Event::Deadline => self.deadline(now, &mut effects),
             Event::Signaled(Control::Reload) => effects.push(Effect::LoadConfig { caller: None }),
-            Event::Signaled(Control::Terminate) => self.end(None, &mut effects),
+            // Whoever asks twice does not want to wait for the programs any longer.
+            Event::Signaled(Control::Terminate) if self.enders.is_some() => self.end(&mut effects),
+            Event::Signaled(Control::Terminate) => self.begin_end(None, &mut effects),
             Event::Configured { caller, outcome } => self.configured(caller, outcome, &mut effects),
+            Event::Rehearsed => effects.extend(self.upgrader.map(|_| Effect::HandOver)),
+            Event::NotUpgraded { reason } => self.not_upgraded(reason, &mut effects),
+            Event::Upgraded => {
+                effects.push(Effect::Report(Report::Upgraded));
+                effects.extend(self.upgrader.take().map(|caller| reply(caller, Response::Done)));
+            }
         }
         effects
+    }
+
+    /// Goes on with what an earlier daemon has left. Programs that the configuration does not name linger if they run.
+    fn recalled(&mut self, now: Instant, programs: Vec<Recollection>, effects: &mut Vec<Effect<S>>) {
+        for Recollection { program: name, memory, living } in programs {
+            if self.programs.get(&name).is_none() {
+                if living.is_none() {
+                    continue;
+                }
+                self.programs.insert(name.clone(), Program::unnamed(name.clone()), Cause::default());
+            }
+            let recall = |program: &mut Program<S>| program.recall(now, memory, living, effects);
+            self.programs.update(&name, Cause::default(), recall);
+        }
     }
 
     fn autostart(&mut self, now: Instant, group: Group) {
@@ -135,11 +210,20 @@ impl<S: Clone> Supervisor<S> {
                 let programs = self.programs.iter().map(|(name, program)| program.condition().of(name));
                 effects.push(reply(caller, Response::Subscribed { programs: programs.collect() }));
             }
-            Question::Stop | Question::Reload if !access::may_command(&caller.peer, self.owner) => {
-                let text = "only root and the user of the daemon may stop or reload it";
+            Question::Stop | Question::Reload | Question::Upgrade
+                if !access::may_command(&caller.peer, self.owner) =>
+            {
+                let text = "only root and the user of the daemon may stop, reload or upgrade it";
                 effects.push(refuse(caller, Code::Eperm, text));
             }
-            Question::Stop => self.end(Some(caller), effects),
+            Question::Stop => self.begin_end(Some(caller), effects),
+            Question::Upgrade if self.upgrader.is_some() => {
+                effects.push(refuse(caller, Code::Busy, "an upgrade is under way"));
+            }
+            Question::Upgrade => {
+                self.upgrader = Some(caller);
+                effects.push(Effect::Rehearse);
+            }
             Question::Reload => effects.push(Effect::LoadConfig { caller: Some(caller) }),
         }
     }
@@ -157,21 +241,42 @@ impl<S: Clone> Supervisor<S> {
         if !access::may_invoke(&caller.peer, program.rights(action)) {
             return effects.push(refuse(caller, Code::BadAuth, format!("you may not {action} {name}")));
         }
+        if self.enders.is_some() && matches!(action, Action::Start | Action::Restart | Action::Reload) {
+            return effects.push(refuse(caller, Code::Shutdown, "the daemon is about to end"));
+        }
         let name = name.clone();
         let call = Call::new(caller, arguments, stdio);
         let cause = Cause::request(Some(caller));
         self.programs.update(&name, cause, |program| program.invoke(action, call, effects));
     }
 
-    fn spawned(&mut self, job: Job, pid: Pid, effects: &mut Vec<Effect<S>>) {
+    fn spawned(&mut self, job: &Job, process: Process, effects: &mut Vec<Effect<S>>) {
         match ReplyPoint::of(job.action) {
             ReplyPoint::Spawned => {
                 let (name, cause) = (job.program.clone(), Cause::request(job.caller));
-                self.programs.update(&name, cause, |program| program.main_spawned(job, pid, effects));
+                let signed = |program: &Program<S>| program.signed(job, Some(process));
+                self.programs.update_from(&name, cause, signed, |program| {
+                    program.main_spawned(job, process, effects);
+                });
             }
-            ReplyPoint::ScriptExited => self.controls.extend(job.caller.map(|caller| (pid, caller))),
+            ReplyPoint::ScriptExited => self.controls.extend(job.caller.map(|caller| (process.pid, caller))),
             // The caller waits for the main process, so nobody does for this one.
             ReplyPoint::MainExited => {}
+        }
+    }
+
+    fn spawn_failed(&mut self, now: Instant, job: &Job, reason: &str, effects: &mut Vec<Effect<S>>) {
+        let failure = (job.action == Action::Start).then(|| reason.to_owned());
+        let cause = Cause { by: job.caller, ended: None, failure };
+        let change = |program: &mut Program<S>| program.spawn_failed(now, job, reason, effects);
+        match ReplyPoint::of(job.action) {
+            // A process that is no more may have put itself on record.
+            ReplyPoint::Spawned => {
+                self.programs.update_from(&job.program, cause, |program| program.signed(job, None), change);
+            }
+            ReplyPoint::ScriptExited | ReplyPoint::MainExited => {
+                self.programs.update(&job.program, cause, change);
+            }
         }
     }
 
@@ -193,18 +298,43 @@ impl<S: Clone> Supervisor<S> {
         }
     }
 
-    /// Ends the daemon. Programs go on; whoever waits is told that nobody will answer.
-    fn end(&mut self, caller: Option<Caller>, effects: &mut Vec<Effect<S>>) {
+    fn not_upgraded(&mut self, reason: String, effects: &mut Vec<Effect<S>>) {
+        let text = format!("the executable cannot take over: {reason}");
+        effects.push(Effect::Report(Report::NotUpgraded { reason }));
+        effects.extend(self.upgrader.take().map(|caller| refuse(caller, Code::Spawn, text)));
+    }
+
+    /// Ends the daemon, after its programs if they are to end with it.
+    fn begin_end(&mut self, caller: Option<Caller>, effects: &mut Vec<Effect<S>>) {
+        let is_new = self.enders.is_none();
+        self.enders.get_or_insert_default().extend(caller);
+        match self.standing.on_exit {
+            OnExit::Leave => self.end(effects),
+            OnExit::Stop if is_new => {
+                effects.push(Effect::Report(Report::Stopping { programs: self.programs.running() }));
+                for name in self.programs.names() {
+                    self.programs.update(&name, Cause::request(caller), |program| program.end(effects));
+                }
+            }
+            OnExit::Stop => {}
+        }
+    }
+
+    /// Ends the daemon, whatever runs. Whoever waits is told that nobody will answer.
+    fn end(&mut self, effects: &mut Vec<Effect<S>>) {
+        let mut enders = self.enders.take().unwrap_or_default().into_iter();
+        let last = enders.next();
         let mut waiting: Vec<Caller> = self.controls.drain().map(|(_, caller)| caller).collect();
+        waiting.extend(self.upgrader.take());
         for name in self.programs.names() {
-            let abandoned = self.programs.update(&name, Cause::request(caller), Program::abandon);
+            let abandoned = self.programs.update(&name, Cause::request(last), Program::abandon);
             waiting.extend(abandoned.unwrap_or_default());
         }
         waiting.sort_unstable();
-        let text = "the daemon ends before this is done";
-        effects.extend(waiting.into_iter().map(|caller| refuse(caller, Code::Shutdown, text)));
+        effects.extend(waiting.into_iter().map(|caller| refuse(caller, Code::Shutdown, ENDS_BEFORE)));
+        effects.extend(enders.map(|caller| reply(caller, Response::Done)));
         effects.push(Effect::Report(Report::Ending));
-        effects.push(Effect::Exit { caller });
+        effects.push(Effect::Exit { caller: last });
     }
 
     fn configured(
@@ -215,12 +345,7 @@ impl<S: Clone> Supervisor<S> {
     ) {
         let response = match outcome {
             Ok(Loaded { config, mut remarks }) => {
-                if config.socket_path != self.socket_path {
-                    remarks.push(format!(
-                        "the socket stays {} until the daemon is started anew",
-                        self.socket_path.display()
-                    ));
-                }
+                remarks.extend(self.stand(&config));
                 effects.push(Effect::Report(Report::Reconfigured {
                     changes: self.apply(config.programs, &Cause::request(caller)),
                     remarks: remarks.clone(),
@@ -233,6 +358,21 @@ impl<S: Clone> Supervisor<S> {
             }
         };
         effects.extend(caller.map(|caller| reply(caller, response)));
+    }
+
+    /// Takes over what a new configuration says of the daemon itself. Returns what there is to remark about it.
+    fn stand(&mut self, config: &Config) -> Option<String> {
+        let stays =
+            |what: &str, path: &Path| format!("{what} {} until the daemon is started anew", path.display());
+        self.standing.on_exit = config.on_exit;
+        let Standing { socket_path, state_path, .. } = &self.standing;
+        // Where nothing else is said the state is beside the socket, and goes where that goes.
+        let state_path = state_path.as_ref().filter(|path| config.state_path.as_ref() != Some(path));
+        if config.socket_path == *socket_path {
+            state_path.map(|path| stays("the state is kept in", path))
+        } else {
+            Some(stays("the socket stays", socket_path))
+        }
     }
 
     /// Puts new definitions in force. Starts and stops nothing.

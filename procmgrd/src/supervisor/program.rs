@@ -29,6 +29,14 @@
 //! | Restarting | → Starting [Exited to each waiting, Spawn for the restarter]; lingering: forgotten [Refuse NOPROG] | | lingers |
 //! | Backoff | | → Starting [Spawn for nobody] | forgotten |
 //!
+//! | state | the daemon is to end, and programs with it | what an earlier daemon has left: it lives | … it is dead |
+//! |---|---|---|---|
+//! | Down | | was running: → Up; stopping: → Stopping [stop action]; restarting: → Restarting [stop action] | was running: as after a death; stopping: → Down; restarting: → Backoff, due now; in Backoff: → Backoff, due as before |
+//! | Up | → Stopping [stop action] | | |
+//! | Stopping | | | |
+//! | Restarting | → Stopping [Refuse the restarter SHUTDOWN] | | |
+//! | Backoff | → Down | | |
+//!
 //! The *stop action* is the stop script, or else SIGTERM. A start that lacks its script is refused NOCMD, for nobody
 //! it is reported and → Down; a restart without a script needs one for the start. Any other script that could not be
 //! executed is refused SPAWN. Restarting is Stopping with a start that comes next. An exit concerns a program only if
@@ -40,7 +48,7 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use procmgr_config::{Action, Allowed, Definition, ProgramName, Rule};
 use procmgr_proto::event;
@@ -48,24 +56,27 @@ use procmgr_proto::message::{Code, ExitStatus, Response};
 
 use crate::supervisor::call::{Call, refuse, reply};
 use crate::supervisor::condition::Condition;
-use crate::supervisor::event::{Caller, Effect, Job, Pid, Report, Spawn};
+use crate::supervisor::event::{Caller, Effect, Job, Pid, Process, Report, Restart, Spawn};
+use crate::supervisor::memory::{Aim, Memory, Running};
 
 /// One program.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Program<S> {
-    name: ProgramName,
+    pub(crate) name: ProgramName,
     /// What the configuration says today; `None` if the program is gone from it and lingers.
-    definition: Option<Arc<Definition>>,
-    state: State<S>,
+    pub(crate) definition: Option<Arc<Definition>>,
+    /// How many times in a row it has been started, or is to be, for nobody.
+    pub(crate) restarts: u32,
+    pub(crate) state: State<S>,
 }
 
-#[derive(Debug)]
-enum State<S> {
-    Down,
-    /// Due again then, if it was before somebody else asked for the start, should that fail.
+#[derive(Clone, Debug)]
+pub(crate) enum State<S> {
+    Down(Rest),
+    /// Until its process has put itself on record, what is there is from before; should the start fail, it is so again.
     Starting {
         definition: Arc<Definition>,
-        due: Option<Instant>,
+        before: Memory,
     },
     Up(Run),
     /// Restarting, if a start comes `next`.
@@ -73,16 +84,26 @@ enum State<S> {
         run: Run,
         waiting: Vec<Caller>,
         next: Option<Call<S>>,
+        rest: Rest,
     },
     Backoff {
         until: Instant,
     },
 }
 
+/// Why a program is down, or will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// Nobody has asked for that: a daemon that starts may start it.
+    Idle,
+    /// It was stopped on request, and stays so until somebody asks for more.
+    Stopped,
+}
+
 impl<S> State<S> {
     fn describe(&self) -> &'static str {
         match self {
-            Self::Down => "down",
+            Self::Down(_) => "down",
             Self::Starting { .. } => "starting",
             Self::Up(_) => "running",
             Self::Stopping { next: None, .. } => "stopping",
@@ -94,15 +115,35 @@ impl<S> State<S> {
 
 /// A main process, and the definition that it was started by.
 #[derive(Clone, Debug)]
-struct Run {
-    main: Pid,
-    definition: Arc<Definition>,
+pub(crate) struct Run {
+    pub(crate) main: Process,
+    pub(crate) definition: Arc<Definition>,
+    pub(crate) origin: Origin,
+}
+
+/// Who has started a main process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// This daemon.
+    Own,
+    /// An earlier one, from which it was taken over.
+    TakenOver,
 }
 
 impl<S: Clone> Program<S> {
     /// Creates a program that is down.
     pub(crate) fn new(definition: Arc<Definition>) -> Self {
-        Self { name: definition.name.clone(), definition: Some(definition), state: State::Down }
+        Self {
+            name: definition.name.clone(),
+            definition: Some(definition),
+            restarts: 0,
+            state: State::Down(Rest::Idle),
+        }
+    }
+
+    /// Creates a program that the configuration does not name, and of which nothing is left unless it is recalled.
+    pub(crate) fn unnamed(name: ProgramName) -> Self {
+        Self { name, definition: None, restarts: 0, state: State::Down(Rest::Idle) }
     }
 
     /// Performs an action that a client asks for and may ask for.
@@ -120,12 +161,14 @@ impl<S: Clone> Program<S> {
     }
 
     /// Takes note that the script of a start or restart has been executed: it is the main process from now on.
-    pub(crate) fn main_spawned(&mut self, job: Job, pid: Pid, effects: &mut Vec<Effect<S>>) {
-        let run = Run { main: pid, definition: job.definition };
+    pub(crate) fn main_spawned(&mut self, job: &Job, process: Process, effects: &mut Vec<Effect<S>>) {
+        self.restarts = self.restarts_by(job);
+        let definition = Arc::clone(&job.definition);
+        let run = Run { main: process, definition, origin: Origin::Own };
         let superseded = mem::replace(&mut self.state, State::Up(run));
         effects.push(match job.caller {
             Some(caller) => reply(caller, Response::Done),
-            None => Effect::Report(Report::Started { program: self.name.clone(), pid }),
+            None => Effect::Report(Report::Started { program: self.name.clone(), pid: process.pid }),
         });
         if let State::Stopping { waiting, next, .. } = superseded {
             let callers = waiting.into_iter().chain(next.and_then(|call| call.caller));
@@ -143,7 +186,7 @@ impl<S: Clone> Program<S> {
     ) {
         match job.action {
             Action::Start => self.start_failed(now, job, reason, effects),
-            Action::Stop => self.stop_failed(job),
+            Action::Stop => self.stop_failed(job, reason, effects),
             Action::Restart | Action::Reload | Action::Signal | Action::Status => {}
         }
         if let Some(caller) = job.caller {
@@ -154,21 +197,23 @@ impl<S: Clone> Program<S> {
 
     /// Takes note that the main process has come to its end.
     pub(crate) fn main_exited(&mut self, now: Instant, status: ExitStatus, effects: &mut Vec<Effect<S>>) {
-        match mem::replace(&mut self.state, State::Down) {
+        let before = self.memory();
+        match mem::replace(&mut self.state, State::Down(Rest::Idle)) {
             State::Up(run) => self.die(
                 now,
-                |program, restart| Report::Ended { program, pid: run.main, status, restart },
+                |program, restart| Report::Ended { program, pid: run.main.pid, status, restart },
                 effects,
             ),
-            State::Stopping { run, waiting, next } => {
-                let program = self.name.clone();
-                effects.push(Effect::Report(Report::Ended { program, pid: run.main, status, restart: None }));
+            State::Stopping { run, waiting, next, rest } => {
+                let (program, pid) = (self.name.clone(), run.main.pid);
+                effects.push(Effect::Report(Report::Ended { program, pid, status, restart: None }));
                 effects.extend(waiting.into_iter().map(|caller| reply(caller, Response::Exited(status))));
-                if let Some(call) = next {
-                    self.begin(call, effects);
+                match next {
+                    Some(call) => self.begin(call, before, effects),
+                    None => self.state = State::Down(rest),
                 }
             }
-            other @ (State::Down | State::Starting { .. } | State::Backoff { .. }) => {
+            other @ (State::Down(_) | State::Starting { .. } | State::Backoff { .. }) => {
                 debug_assert!(false, "{} has no main process", self.name);
                 self.state = other;
             }
@@ -178,14 +223,99 @@ impl<S: Clone> Program<S> {
     /// Starts the program, for nobody, now that the time for it has come.
     pub(crate) fn deadline(&mut self, effects: &mut Vec<Effect<S>>) {
         if self.start_due().is_some() {
-            self.begin(Call::of_nobody(), effects);
+            self.begin(Call::of_nobody(), self.memory(), effects);
         }
     }
 
-    /// Has the program started, for nobody, as soon as its turn comes, if it is down.
+    /// Has the program started, for nobody, as soon as its turn comes, if it is down and nobody has asked for that.
     pub(crate) fn autostart(&mut self, now: Instant) {
-        if let State::Down = self.state {
+        if let State::Down(Rest::Idle) = self.state {
             self.state = State::Backoff { until: now };
+        }
+    }
+
+    /// Makes of a program that is down what an earlier daemon has left on record; what was under way goes on, for nobody.
+    pub(crate) fn recall(
+        &mut self,
+        now: Instant,
+        memory: Memory,
+        living: Option<Process>,
+        effects: &mut Vec<Effect<S>>,
+    ) {
+        match memory {
+            Memory::Nothing => {}
+            Memory::Stopped => self.state = State::Down(Rest::Stopped),
+            Memory::Due { at, restarts } => {
+                self.restarts = restarts;
+                self.state = State::Backoff { until: at };
+            }
+            Memory::Running(Running { main, definition, aim, restarts, former: _ }) => {
+                self.restarts = restarts;
+                match (living, main) {
+                    (Some(main), _) => self.take_over(main, definition, aim, effects),
+                    (None, main) => self.recall_dead(now, main, definition, aim, effects),
+                }
+            }
+        }
+    }
+
+    fn take_over(
+        &mut self,
+        main: Process,
+        definition: Arc<Definition>,
+        aim: Aim,
+        effects: &mut Vec<Effect<S>>,
+    ) {
+        let program = self.name.clone();
+        effects.push(Effect::Report(Report::TakenOver { program, pid: main.pid }));
+        let definition = self.definition.clone().filter(|it| *it == definition).unwrap_or(definition);
+        let comes_back = self.definition.as_ref().is_some_and(|it| it.autostart.is_some());
+        let run = Run { main, definition, origin: Origin::TakenOver };
+        match aim {
+            Aim::Run => self.state = State::Up(run),
+            Aim::Stop => self.stop_run(run, Vec::new(), Rest::Stopped, Call::of_nobody(), effects),
+            Aim::End | Aim::Restart => {
+                let next = (aim == Aim::Restart || comes_back).then(Call::of_nobody);
+                effects.push(self.stop_effect(&run, Call::of_nobody()));
+                self.state = State::Stopping { run, waiting: Vec::new(), next, rest: Rest::Idle };
+            }
+        }
+    }
+
+    fn recall_dead(
+        &mut self,
+        now: Instant,
+        main: Option<Process>,
+        definition: Arc<Definition>,
+        aim: Aim,
+        effects: &mut Vec<Effect<S>>,
+    ) {
+        match (aim, main) {
+            (Aim::Run, Some(main)) => {
+                self.state = State::Up(Run { main, definition, origin: Origin::TakenOver });
+                self.main_exited(now, ExitStatus::Unknown, effects);
+            }
+            (Aim::Stop, _) => self.state = State::Down(Rest::Stopped),
+            (Aim::Run | Aim::End, _) => {}
+            (Aim::Restart, _) => self.state = State::Backoff { until: now },
+        }
+    }
+
+    /// Has the program end because the daemon does. Whoever waits for its restart waits in vain.
+    pub(crate) fn end(&mut self, effects: &mut Vec<Effect<S>>) {
+        match &mut self.state {
+            State::Down(_) | State::Starting { .. } => {}
+            State::Up(run) => {
+                let run = run.clone();
+                self.stop_run(run, Vec::new(), Rest::Idle, Call::of_nobody(), effects);
+            }
+            State::Stopping { next, rest, .. } => {
+                if let Some(call) = next.take() {
+                    *rest = Rest::Idle;
+                    call.refuse(Code::Shutdown, ENDS_BEFORE.to_owned(), effects);
+                }
+            }
+            State::Backoff { .. } => self.state = State::Down(Rest::Idle),
         }
     }
 
@@ -203,14 +333,14 @@ impl<S: Clone> Program<S> {
                 let restarter = next.take().and_then(|call| call.caller);
                 mem::take(waiting).into_iter().chain(restarter).collect()
             }
-            State::Down | State::Starting { .. } | State::Up(_) | State::Backoff { .. } => Vec::new(),
+            State::Down(_) | State::Starting { .. } | State::Up(_) | State::Backoff { .. } => Vec::new(),
         }
     }
 
     /// Returns whether nothing keeps the program any more: it is gone from the configuration and does not run.
     pub(crate) fn is_forgotten(&self) -> bool {
         match self.state {
-            State::Down | State::Backoff { .. } => self.definition.is_none(),
+            State::Down(_) | State::Backoff { .. } => self.definition.is_none(),
             State::Starting { .. } | State::Up(_) | State::Stopping { .. } => false,
         }
     }
@@ -222,14 +352,49 @@ impl<S: Clone> Program<S> {
 
     /// Returns the main process, if there is one.
     fn main(&self) -> Option<Pid> {
-        self.run().map(|run| run.main)
+        self.run().map(|run| run.main.pid)
+    }
+
+    /// Returns what is to be on record.
+    pub(crate) fn memory(&self) -> Memory {
+        match &self.state {
+            State::Down(Rest::Idle) => Memory::Nothing,
+            State::Down(Rest::Stopped) => Memory::Stopped,
+            State::Starting { before, .. } => before.clone(),
+            State::Up(run) => self.memory_of(run, Aim::Run),
+            State::Stopping { run, next: Some(_), .. } => self.memory_of(run, Aim::Restart),
+            State::Stopping { run, rest: Rest::Stopped, .. } => self.memory_of(run, Aim::Stop),
+            State::Stopping { run, rest: Rest::Idle, .. } => self.memory_of(run, Aim::End),
+            State::Backoff { until } => Memory::Due { at: *until, restarts: self.restarts },
+        }
+    }
+
+    fn memory_of(&self, run: &Run, aim: Aim) -> Memory {
+        let (main, definition) = (Some(run.main), Arc::clone(&run.definition));
+        Memory::Running(Running { main, former: None, definition, aim, restarts: self.restarts })
+    }
+
+    /// Returns what the process that is to become the main process puts on record before it is executed.
+    pub(crate) fn signed(&self, job: &Job, process: Option<Process>) -> Memory {
+        Memory::Running(Running {
+            main: process,
+            former: self.run().map(|run| run.main),
+            definition: Arc::clone(&job.definition),
+            aim: Aim::Run,
+            restarts: self.restarts_by(job),
+        })
+    }
+
+    /// Returns how many restarts in a row it will have been after this one. Somebody's request begins a new row.
+    fn restarts_by(&self, job: &Job) -> u32 {
+        if job.caller.is_some() { 0 } else { self.restarts }
     }
 
     /// Returns when the program is to be started, if it is.
     pub(crate) fn start_due(&self) -> Option<Instant> {
         match self.state {
             State::Backoff { until } => Some(until),
-            State::Down | State::Starting { .. } | State::Up(_) | State::Stopping { .. } => None,
+            State::Down(_) | State::Starting { .. } | State::Up(_) | State::Stopping { .. } => None,
         }
     }
 
@@ -250,7 +415,7 @@ impl<S: Clone> Program<S> {
     /// Returns what can be told of the program.
     pub(crate) fn condition(&self) -> Condition {
         let state = match self.state {
-            State::Down => event::State::Down,
+            State::Down(_) => event::State::Down,
             State::Starting { .. } => event::State::Starting,
             State::Up(_) => event::State::Running,
             State::Stopping { next: None, .. } => event::State::Stopping,
@@ -261,7 +426,8 @@ impl<S: Clone> Program<S> {
         let is_outdated = self.definition.as_ref().zip(run).is_some_and(|(it, run)| *it != run.definition);
         Condition {
             state,
-            main: run.map(|run| run.main),
+            main: run.map(|run| run.main.pid),
+            is_adopted: run.is_some_and(|run| run.origin == Origin::TakenOver),
             is_lingering: self.definition.is_none(),
             is_outdated,
         }
@@ -273,13 +439,13 @@ impl<S: Clone> Program<S> {
             State::Stopping { waiting, next, .. } => {
                 waiting.first().copied().or_else(|| next.as_ref().and_then(|call| call.caller))
             }
-            State::Down | State::Starting { .. } | State::Up(_) | State::Backoff { .. } => None,
+            State::Down(_) | State::Starting { .. } | State::Up(_) | State::Backoff { .. } => None,
         }
     }
 
     fn start(&mut self, call: Call<S>, effects: &mut Vec<Effect<S>>) {
         match self.state {
-            State::Down | State::Backoff { .. } => self.begin(call, effects),
+            State::Down(_) | State::Backoff { .. } => self.begin(call, self.memory(), effects),
             State::Starting { .. } | State::Up(_) | State::Stopping { .. } => {
                 self.refuse_busy(&call, effects);
             }
@@ -287,26 +453,36 @@ impl<S: Clone> Program<S> {
     }
 
     fn stop(&mut self, call: Call<S>, effects: &mut Vec<Effect<S>>) {
-        match mem::replace(&mut self.state, State::Down) {
-            State::Down => self.refuse_down(&call, effects),
+        match mem::replace(&mut self.state, State::Down(Rest::Stopped)) {
+            State::Down(rest) => {
+                self.state = State::Down(rest);
+                self.refuse_down(&call, effects);
+            }
             starting @ State::Starting { .. } => {
                 self.state = starting;
                 self.refuse_busy(&call, effects);
             }
-            State::Up(run) => self.stop_run(run, Vec::new(), call, effects),
-            State::Stopping { run, waiting, next } => {
+            State::Up(run) => self.stop_run(run, Vec::new(), Rest::Stopped, call, effects),
+            State::Stopping { run, waiting, next, rest: _ } => {
                 let restarter = next.and_then(|call| call.caller);
                 effects.extend(restarter.map(|caller| self.cancelled(caller, "stopped")));
-                self.stop_run(run, waiting, call, effects);
+                self.stop_run(run, waiting, Rest::Stopped, call, effects);
             }
             State::Backoff { .. } => effects.extend(call.caller.map(|caller| reply(caller, Response::Done))),
         }
     }
 
-    fn stop_run(&mut self, run: Run, mut waiting: Vec<Caller>, call: Call<S>, effects: &mut Vec<Effect<S>>) {
+    fn stop_run(
+        &mut self,
+        run: Run,
+        mut waiting: Vec<Caller>,
+        rest: Rest,
+        call: Call<S>,
+        effects: &mut Vec<Effect<S>>,
+    ) {
         waiting.extend(call.caller);
         effects.push(self.stop_effect(&run, call));
-        self.state = State::Stopping { run, waiting, next: None };
+        self.state = State::Stopping { run, waiting, next: None, rest };
     }
 
     fn restart(&mut self, call: Call<S>, effects: &mut Vec<Effect<S>>) {
@@ -314,13 +490,13 @@ impl<S: Clone> Program<S> {
             return self.refuse_lingering(&call, effects);
         };
         match (&mut self.state, &definition.rule(Action::Restart).script) {
-            (State::Down, _) => self.refuse_down(&call, effects),
+            (State::Down(_), _) => self.refuse_down(&call, effects),
             (State::Starting { .. } | State::Stopping { next: Some(_), .. }, _) => {
                 self.refuse_busy(&call, effects);
             }
-            (State::Backoff { .. }, _) => self.begin(call, effects),
+            (State::Backoff { .. }, _) => self.begin(call, self.memory(), effects),
             (State::Up(run) | State::Stopping { run, next: None, .. }, Some(_)) => {
-                let main = run.main;
+                let main = run.main.pid;
                 effects.push(self.spawn(definition, Action::Restart, Some(main), call));
             }
             // Without a start script the program would be stopped and stay so: better not begin.
@@ -334,7 +510,8 @@ impl<S: Clone> Program<S> {
                 let Call { caller, stdio, .. } = &call;
                 let stop = Call { caller: *caller, arguments: Vec::new(), stdio: stdio.clone() };
                 effects.push(self.stop_effect(&run, stop));
-                self.state = State::Stopping { run, waiting: Vec::new(), next: Some(call) };
+                let next = Some(call);
+                self.state = State::Stopping { run, waiting: Vec::new(), next, rest: Rest::Idle };
             }
             (State::Stopping { next: next @ None, .. }, None) => *next = Some(call),
         }
@@ -342,7 +519,7 @@ impl<S: Clone> Program<S> {
 
     fn reload(&mut self, call: Call<S>, effects: &mut Vec<Effect<S>>) {
         match &self.state {
-            State::Down | State::Starting { .. } | State::Backoff { .. } => {
+            State::Down(_) | State::Starting { .. } | State::Backoff { .. } => {
                 let scripted = self
                     .definition_for(Action::Reload)
                     .and_then(|it| it.rule(Action::Reload).script.as_ref());
@@ -357,7 +534,7 @@ impl<S: Clone> Program<S> {
                     Some(_) => effects.push(self.spawn(
                         Arc::clone(&run.definition),
                         Action::Reload,
-                        Some(run.main),
+                        Some(run.main.pid),
                         call,
                     )),
                     None => self.restart(call, effects),
@@ -380,18 +557,18 @@ impl<S: Clone> Program<S> {
         }
     }
 
-    /// Begins a start from a state without a main process.
-    fn begin(&mut self, call: Call<S>, effects: &mut Vec<Effect<S>>) {
+    /// Begins a start from a state without a main process, of which this is on record.
+    fn begin(&mut self, call: Call<S>, before: Memory, effects: &mut Vec<Effect<S>>) {
         let Some(definition) = self.definition.clone() else {
             return self.refuse_lingering(&call, effects);
         };
         if definition.rule(Action::Start).script.is_some() {
-            self.state = State::Starting { definition: Arc::clone(&definition), due: self.start_due() };
+            self.state = State::Starting { definition: Arc::clone(&definition), before };
             effects.push(self.spawn(definition, Action::Start, None, call));
         } else if call.caller.is_some() {
             self.refuse_scriptless(&call, effects);
         } else {
-            self.state = State::Down;
+            self.state = State::Down(Rest::Idle);
             let (program, reason) = (self.name.clone(), "there is no script for start".to_owned());
             effects.push(Effect::Report(Report::StartFailed { program, reason, retry: None }));
         }
@@ -401,12 +578,14 @@ impl<S: Clone> Program<S> {
     fn die(
         &mut self,
         now: Instant,
-        report: impl FnOnce(ProgramName, Option<Duration>) -> Report,
+        report: impl FnOnce(ProgramName, Option<Restart>) -> Report,
         effects: &mut Vec<Effect<S>>,
     ) {
         let delay = self.definition.as_ref().and_then(|definition| definition.restart_delay);
-        self.state = delay.map_or(State::Down, |delay| State::Backoff { until: now + delay });
-        effects.push(Effect::Report(report(self.name.clone(), delay)));
+        self.restarts = self.restarts.saturating_add(u32::from(delay.is_some()));
+        self.state = delay.map_or(State::Down(Rest::Idle), |delay| State::Backoff { until: now + delay });
+        let restart = delay.map(|delay| Restart { delay, number: self.restarts });
+        effects.push(Effect::Report(report(self.name.clone(), restart)));
     }
 
     /// Takes back a start that a client has asked for; one that nobody has asked for counts as a death.
@@ -414,15 +593,27 @@ impl<S: Clone> Program<S> {
         if job.caller.is_none() {
             let report = |program, retry| Report::StartFailed { program, reason: reason.to_owned(), retry };
             self.die(now, report, effects);
-        } else if let State::Starting { due, .. } = self.state {
-            self.state = due.map_or(State::Down, |until| State::Backoff { until });
+        } else if let State::Starting { before, .. } = &self.state {
+            self.state = match before {
+                Memory::Due { at, .. } => State::Backoff { until: *at },
+                Memory::Stopped => State::Down(Rest::Stopped),
+                Memory::Nothing | Memory::Running(_) => State::Down(Rest::Idle),
+            };
         }
     }
 
-    /// Takes back a stop, or the restart that began with it, whose script could not be executed.
-    fn stop_failed(&mut self, job: &Job) {
-        if let State::Stopping { run, waiting, next } = &mut self.state {
+    /// Takes back a stop, or the restart that began with it, whose script could not be executed. A daemon that ends does
+    /// without the script.
+    fn stop_failed(&mut self, job: &Job, reason: &str, effects: &mut Vec<Effect<S>>) {
+        if job.caller.is_none() {
+            let (program, reason) = (self.name.clone(), reason.to_owned());
+            effects.push(Effect::Report(Report::StopFailed { program, reason }));
+        }
+        if let State::Stopping { run, waiting, next, rest } = &mut self.state {
             waiting.retain(|caller| Some(*caller) != job.caller);
+            if job.caller.is_none() && next.is_none() && *rest == Rest::Idle {
+                return effects.push(Effect::Terminate { pid: run.main.pid });
+            }
             next.take_if(|call| call.caller == job.caller);
             if waiting.is_empty() && next.is_none() {
                 self.state = State::Up(run.clone());
@@ -432,8 +623,8 @@ impl<S: Clone> Program<S> {
 
     fn stop_effect(&self, run: &Run, call: Call<S>) -> Effect<S> {
         match run.definition.rule(Action::Stop).script {
-            Some(_) => self.spawn(Arc::clone(&run.definition), Action::Stop, Some(run.main), call),
-            None => Effect::Terminate { pid: run.main },
+            Some(_) => self.spawn(Arc::clone(&run.definition), Action::Stop, Some(run.main.pid), call),
+            None => Effect::Terminate { pid: run.main.pid },
         }
     }
 
@@ -445,7 +636,11 @@ impl<S: Clone> Program<S> {
         call: Call<S>,
     ) -> Effect<S> {
         let job = Job { program: self.name.clone(), definition, action, caller: call.caller };
-        Effect::Spawn(Spawn { job, arguments: call.arguments, main, stdio: call.stdio })
+        let memory = match action {
+            Action::Start | Action::Restart => Some(self.signed(&job, None)),
+            Action::Stop | Action::Reload | Action::Signal | Action::Status => None,
+        };
+        Effect::Spawn(Spawn { job, arguments: call.arguments, main, stdio: call.stdio, memory })
     }
 
     /// Returns the definition whose script an action runs: a start is by the present one; what concerns a run, by
@@ -454,7 +649,7 @@ impl<S: Clone> Program<S> {
         let of_run = match &self.state {
             State::Starting { definition, .. } => Some(definition),
             State::Up(run) | State::Stopping { run, .. } => Some(&run.definition),
-            State::Down | State::Backoff { .. } => None,
+            State::Down(_) | State::Backoff { .. } => None,
         };
         match action {
             Action::Start | Action::Restart => self.definition.as_ref().or(of_run),
@@ -467,7 +662,7 @@ impl<S: Clone> Program<S> {
     fn run(&self) -> Option<&Run> {
         match &self.state {
             State::Up(run) | State::Stopping { run, .. } => Some(run),
-            State::Down | State::Starting { .. } | State::Backoff { .. } => None,
+            State::Down(_) | State::Starting { .. } | State::Backoff { .. } => None,
         }
     }
 
@@ -492,3 +687,6 @@ impl<S: Clone> Program<S> {
         refuse(caller, Code::Cancelled, format!("{} was {by} meanwhile", self.name))
     }
 }
+
+/// What whoever waits is told when the daemon ends.
+pub(crate) const ENDS_BEFORE: &str = "the daemon ends before this is done";

@@ -13,6 +13,7 @@ use procmgr_config::ProgramName;
 
 use crate::supervisor::condition::Condition;
 use crate::supervisor::event::{Cause, Change, Pid};
+use crate::supervisor::memory::Memory;
 use crate::supervisor::program::Program;
 
 /// Every program of the daemon.
@@ -26,6 +27,8 @@ pub(crate) struct Table<S> {
     deadlines: BTreeSet<Deadline>,
     /// What has changed since it was last taken.
     changes: Vec<Change>,
+    /// What of that is to be put on record.
+    memories: Vec<(ProgramName, Memory)>,
 }
 
 #[derive(Debug)]
@@ -52,12 +55,16 @@ impl<S: Clone> Table<S> {
             mains: HashMap::new(),
             deadlines: BTreeSet::new(),
             changes: Vec::new(),
+            memories: Vec::new(),
         }
     }
 
-    /// Puts in a program that is down, behind all others.
+    /// Puts in a program, behind all others.
     pub(crate) fn insert(&mut self, name: ProgramName, program: Program<S>, cause: Cause) {
         let place = self.order.len();
+        let deadline = |due| Deadline { due, place, name: name.clone() };
+        self.deadlines.extend(program.start_due().map(deadline));
+        self.mains.extend(program.condition().main.map(|pid| (pid, name.clone())));
         self.changes.push(Change { program: program.condition().of(&name), cause });
         self.order.push(name.clone());
         self.rows.insert(name, Row { program, place });
@@ -73,9 +80,22 @@ impl<S: Clone> Table<S> {
         cause: Cause,
         change: impl FnOnce(&mut Program<S>) -> R,
     ) -> Option<R> {
+        self.update_from(name, cause, Program::memory, change)
+    }
+
+    /// Changes a program of which this is on record, whatever the program itself would say.
+    pub(crate) fn update_from<R>(
+        &mut self,
+        name: &ProgramName,
+        cause: Cause,
+        on_record: impl FnOnce(&Program<S>) -> Memory,
+        change: impl FnOnce(&mut Program<S>) -> R,
+    ) -> Option<R> {
         let Row { program, place } = self.rows.get_mut(name)?;
+        let on_record = on_record(program);
         let (before, due_before) = (program.condition(), program.start_due());
         let result = change(program);
+        let memory = program.memory();
         let (after, due, is_forgotten) = (program.condition(), program.start_due(), program.is_forgotten());
         let (main_before, main) = (before.main, after.main);
         let deadline = |due| Deadline { due, place: *place, name: name.clone() };
@@ -86,6 +106,10 @@ impl<S: Clone> Table<S> {
         if due != due_before {
             due_before.map(|due| self.deadlines.remove(&deadline(due)));
             due.map(|due| self.deadlines.insert(deadline(due)));
+        }
+        let memory = if is_forgotten { Memory::Nothing } else { memory };
+        if memory != on_record {
+            self.memories.push((name.clone(), memory));
         }
         if is_forgotten {
             due.map(|due| self.deadlines.remove(&deadline(due)));
@@ -101,6 +125,16 @@ impl<S: Clone> Table<S> {
     /// Returns what has changed since this was last asked, in the order in which it did.
     pub(crate) fn take_changes(&mut self) -> Vec<Change> {
         mem::take(&mut self.changes)
+    }
+
+    /// Returns what is to be put on record since this was last asked, in the order in which it came about.
+    pub(crate) fn take_memories(&mut self) -> Vec<(ProgramName, Memory)> {
+        mem::take(&mut self.memories)
+    }
+
+    /// Returns how many programs have a main process.
+    pub(crate) fn running(&self) -> usize {
+        self.mains.len()
     }
 
     /// Puts these programs first, in this order. The others keep their order behind them.

@@ -89,19 +89,19 @@ fn a_request_whose_descriptors_find_no_room_is_refused_and_may_be_repeated() {
     if !is_root("a_request_whose_descriptors_find_no_room_is_refused_and_may_be_repeated") {
         return;
     }
-    let sandbox = limited(16);
+    let sandbox = limited(20);
     let before = sandbox.descriptors_of_idle_daemon();
     let frame = encode_request(7, &invocation(b"p", b"signal")).unwrap();
     // Half a request holds its descriptors.
     let mut halves: Vec<Wire> = Vec::new();
     let mut wire = Wire::connect(&sandbox);
     wire.expect_service();
-    while sandbox.daemon_descriptors() < 15 {
+    while sandbox.daemon_descriptors() < 19 {
         let mut half = Wire::connect(&sandbox);
         half.expect_service();
         let held = sandbox.daemon_descriptors();
         half.send_with(&frame[..1], &[null().as_fd(); 3]);
-        wait_until("the daemon has taken them", || sandbox.daemon_descriptors() > held || held == 16);
+        wait_until("the daemon has taken them", || sandbox.daemon_descriptors() > held || held == 20);
         halves.push(half);
     }
     wire.send_with(&frame, &[null().as_fd(); 3]);

@@ -9,8 +9,8 @@ use procmgr_proto::message::{Code, ExitStatus};
 
 use crate::supervisor::event::Pid;
 use crate::supervisor::tests::{
-    DELAY, MAIN, RESTARTER, SCRIPT, STOPPER, SUCCESS, World, answer_exited, define, define_with_delay, ended,
-    refused, spawn_for_nobody, start_failed,
+    DELAY, MAIN, RESTARTER, SCRIPT, STOPPER, SUCCESS, World, again, answer_exited, define, define_with_delay,
+    ended, refused, spawn_for_nobody, start_failed,
 };
 
 const CRASH: ExitStatus = ExitStatus::Signal(11);
@@ -30,7 +30,7 @@ fn a_program_without_a_restart_delay_stays_dead() {
 #[test]
 fn a_program_with_a_restart_delay_is_to_be_started_after_it() {
     let mut world = World::up(&define_with_delay("game", &[Start]));
-    assert_eq!(world.exited(MAIN, CRASH), [ended(MAIN, CRASH, Some(DELAY))]);
+    assert_eq!(world.exited(MAIN, CRASH), [ended(MAIN, CRASH, Some(again(1)))]);
     assert_eq!(world.list(), "game: dead restarting");
     assert_eq!(world.next_deadline(), Some(DELAY));
 }

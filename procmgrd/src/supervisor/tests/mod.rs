@@ -22,8 +22,10 @@ use procmgr_proto::message::{Code, ExitStatus, Invocation, Refusal, Response};
 
 use crate::supervisor::Supervisor;
 use crate::supervisor::event::{
-    Caller, Change, Changes, Effect, Event, Job, Loaded, Peer, Pid, Question, Report, Spawn,
+    Caller, Change, Changes, Effect, Event, Job, Loaded, Peer, Pid, Process, Question, Report,
+    Restart as Again, Spawn, Ticks,
 };
+use crate::supervisor::memory::Memory;
 
 const USER_OF_DAEMON: Uid = Uid(50);
 
@@ -60,12 +62,17 @@ struct World {
     /// What subscribers were told. It follows from what the programs are, whatever has led there, so the effects that
     /// tests compare are without it, and `subscriptions` alone looks at it.
     published: Vec<Change>,
+    /// What is on record, and what each process that is to become a main process was to put there. The effects that tests
+    /// compare are without it, and `memories` alone looks at it.
+    remembered: Vec<(ProgramName, Memory)>,
+    signatures: Vec<Memory>,
 }
 
 impl World {
     fn of(programs: &[&Definition]) -> Self {
         let supervisor = Supervisor::new(config(programs), USER_OF_DAEMON);
-        Self { supervisor, now: Instant::now(), published: Vec::new() }
+        let now = Instant::now();
+        Self { supervisor, now, published: Vec::new(), remembered: Vec::new(), signatures: Vec::new() }
     }
 
     /// Creates a world whose only program is down.
@@ -114,11 +121,21 @@ impl World {
 
     fn tell(&mut self, event: Event<Terminal>) -> Effects {
         let mut effects = Vec::new();
+        let published = self.published.len();
         for effect in self.supervisor.handle(self.now, event) {
             match effect {
+                Effect::Remember { program, memory } => {
+                    let is_first = effects.is_empty() && self.published.len() == published;
+                    assert!(is_first, "what is to be on record comes before anything else");
+                    self.remembered.push((program, memory));
+                }
                 Effect::Publish(change) => {
-                    assert!(effects.is_empty(), "changes are told before anything else");
+                    assert!(effects.is_empty(), "changes are told before anything else but the record");
                     self.published.push(change);
+                }
+                Effect::Spawn(Spawn { job, arguments, main, stdio, memory }) => {
+                    self.signatures.extend(memory);
+                    effects.push(Effect::Spawn(Spawn { job, arguments, main, stdio, memory: None }));
                 }
                 other => effects.push(other),
             }
@@ -154,7 +171,7 @@ impl World {
 
     /// Answers the only spawn in a list of effects with a process.
     fn spawned(&mut self, effects: Effects, pid: Pid) -> Effects {
-        self.tell(Event::Spawned { job: only_job(effects), pid })
+        self.tell(Event::Spawned { job: only_job(effects), process: process(pid) })
     }
 
     /// Answers the only spawn in a list of effects with a failure.
@@ -269,10 +286,13 @@ fn bytes(words: &[&str]) -> Vec<Vec<u8>> {
 fn only_job(effects: Effects) -> Job {
     let mut jobs = effects.into_iter().filter_map(|effect| match effect {
         Effect::Spawn(spawn) => Some(spawn.job),
-        Effect::Terminate { .. }
+        Effect::Remember { .. }
+        | Effect::Terminate { .. }
         | Effect::Reply { .. }
         | Effect::LoadConfig { .. }
         | Effect::Exit { .. }
+        | Effect::Rehearse
+        | Effect::HandOver
         | Effect::Report(_)
         | Effect::Publish(_) => None,
     });
@@ -281,7 +301,17 @@ fn only_job(effects: Effects) -> Job {
     job
 }
 
+/// Returns the process of that PID, which has no other start in these tests.
+fn process(pid: Pid) -> Process {
+    Process { pid, started: Ticks(7) }
+}
+
 // What follows builds the effects that a test expects.
+
+/// A restart after [`DELAY`], the how-manieth in a row.
+fn again(number: u32) -> Again {
+    Again { delay: DELAY, number }
+}
 
 fn spawn(program: &Definition, action: Action, client: u64, main: Option<Pid>) -> Effect<Terminal> {
     spawn_with(program, action, client, main, &[])
@@ -295,12 +325,18 @@ fn spawn_with(
     arguments: &[&str],
 ) -> Effect<Terminal> {
     let job = job(program, action, Some(client));
-    Effect::Spawn(Spawn { job, arguments: bytes(arguments), main, stdio: Some(terminal(client)) })
+    Effect::Spawn(Spawn {
+        job,
+        arguments: bytes(arguments),
+        main,
+        stdio: Some(terminal(client)),
+        memory: None,
+    })
 }
 
 fn spawn_for_nobody(program: &Definition) -> Effect<Terminal> {
     let job = job(program, Action::Start, None);
-    Effect::Spawn(Spawn { job, arguments: Vec::new(), main: None, stdio: None })
+    Effect::Spawn(Spawn { job, arguments: Vec::new(), main: None, stdio: None, memory: None })
 }
 
 fn job(program: &Definition, action: Action, client: Option<u64>) -> Job {
@@ -336,12 +372,12 @@ fn started(name: &str, pid: Pid) -> Effect<Terminal> {
     Effect::Report(Report::Started { program: ProgramName::new(name.as_bytes()), pid })
 }
 
-fn start_failed(name: &str, reason: &str, retry: Option<Duration>) -> Effect<Terminal> {
+fn start_failed(name: &str, reason: &str, retry: Option<Again>) -> Effect<Terminal> {
     let program = ProgramName::new(name.as_bytes());
     Effect::Report(Report::StartFailed { program, reason: reason.to_owned(), retry })
 }
 
-fn ended(pid: Pid, status: ExitStatus, restart: Option<Duration>) -> Effect<Terminal> {
+fn ended(pid: Pid, status: ExitStatus, restart: Option<Again>) -> Effect<Terminal> {
     Effect::Report(Report::Ended { program: ProgramName::new(b"game"), pid, status, restart })
 }
 

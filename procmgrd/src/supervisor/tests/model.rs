@@ -14,8 +14,10 @@ use procmgr_proto::message::{ExitStatus, Invocation, ProgramEntry, Response};
 
 use crate::supervisor::Supervisor;
 use crate::supervisor::event::{
-    Caller, Cause, Change, Control, Effect, Event, Job, Loaded, Peer, Pid, Question, Rejected, Spawn,
+    Caller, Cause, Change, Control, Effect, Event, Job, Loaded, Peer, Pid, Process, Question, Rejected,
+    Spawn, Ticks,
 };
+use crate::supervisor::memory::{Memory, Recollection, Running};
 
 pub(crate) const GROUP: Group = Group(1);
 pub(crate) const ROOT: Uid = Uid(0);
@@ -24,12 +26,25 @@ pub(crate) const ANNA: Uid = Uid(1);
 /// Something that happens to the model.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    Request { user: Uid, program: &'static str, action: &'static str },
-    Die { victim: usize, status: ExitStatus },
-    Pass { time: Duration },
-    Configure { definitions: Vec<Definition> },
+    Request {
+        user: Uid,
+        program: &'static str,
+        action: &'static str,
+    },
+    Die {
+        victim: usize,
+        status: ExitStatus,
+    },
+    Pass {
+        time: Duration,
+    },
+    Configure {
+        definitions: Vec<Definition>,
+    },
     Reject,
     Autostart,
+    /// The daemon is killed, and another one started.
+    Crash,
 }
 
 /// Plays a life of the daemon: with which programs it begins, what happens and whether scripts fail to run just then,
@@ -74,6 +89,7 @@ struct Model {
     /// What somebody knows who has subscribed at the beginning.
     told: HashMap<Vec<u8>, ProgramStatus>,
     has_ended: bool,
+    on_record: HashMap<ProgramName, Memory>,
 }
 
 struct Asked {
@@ -111,6 +127,7 @@ impl Model {
             terminals: Vec::new(),
             told: told.into_iter().map(|status| (status.name.clone(), status)).collect(),
             has_ended: false,
+            on_record: HashMap::new(),
         }
     }
 
@@ -131,11 +148,38 @@ impl Model {
                 self.tell(Event::Configured { caller: None, outcome });
                 assert_eq!(self.view(), before, "a configuration that is rejected changes nothing");
             }
-            Step::Autostart => {
-                self.stopped.clear();
-                self.tell(Event::Autostart(GROUP));
-            }
+            Step::Autostart => self.tell(Event::Autostart(GROUP)),
+            Step::Crash => self.crash(),
         }
+    }
+
+    /// Has another daemon go on with what is on record. Who waits is not answered, and control processes are nobody's.
+    fn crash(&mut self) {
+        let definitions = self.supervisor.snapshot().programs;
+        let definitions = definitions.iter().filter_map(|program| program.definition.as_deref().cloned());
+        let config = config(definitions.collect());
+        self.supervisor = Supervisor::new(config, ROOT);
+        self.asked.clear();
+        self.processes.retain(|pid, job| self.mains.get(&job.program) == Some(pid));
+        let lives = |process: &Process| self.processes.contains_key(&process.pid);
+        let recollection = |(program, memory): (&ProgramName, &Memory)| {
+            let living = match memory {
+                Memory::Running(Running { main, former, .. }) => main.filter(lives).or(former.filter(lives)),
+                Memory::Nothing | Memory::Stopped | Memory::Due { .. } => None,
+            };
+            Recollection { program: program.clone(), memory: memory.clone(), living }
+        };
+        let programs = self.on_record.iter().map(recollection).collect();
+        // What is not recalled is on record no more: the records are written anew.
+        self.on_record.clear();
+        self.told.clear();
+        self.order = self.order.iter().filter(|name| self.configured.contains(*name)).cloned().collect();
+        self.tell(Event::Recalled { programs });
+        let lingering = list(&mut self.supervisor, self.now);
+        let lingering = lingering.iter().map(|entry| ProgramName::new(&entry.name));
+        self.order.extend(lingering.filter(|name| !self.configured.contains(name)));
+        let told = statuses(&mut self.supervisor, self.now);
+        self.told = told.into_iter().map(|status| (status.name.clone(), status)).collect();
     }
 
     fn request(&mut self, user: Uid, program: &str, action: &str) {
@@ -199,9 +243,13 @@ impl Model {
     }
 
     fn perform(&mut self, effect: Effect<Terminal>) {
-        let is_word = matches!(effect, Effect::Report(_) | Effect::Publish(_));
+        let is_word = matches!(effect, Effect::Report(_) | Effect::Publish(_) | Effect::Remember { .. });
         assert!(!self.has_ended || is_word, "{effect:?} after the end");
         match effect {
+            Effect::Remember { program, memory } => {
+                self.on_record.insert(program, memory);
+            }
+            Effect::Rehearse | Effect::HandOver => panic!("nobody has asked for an upgrade"),
             Effect::Spawn(spawn) => self.spawn(spawn),
             Effect::Terminate { pid } => {
                 let job = self.processes.get(&pid).expect("only the living are signalled");
@@ -234,18 +282,24 @@ impl Model {
     fn spawn(&mut self, spawn: Spawn<Terminal>) {
         self.check_spawn(&spawn);
         // The script takes the terminal along.
-        let Spawn { job, stdio: _, .. } = spawn;
+        let Spawn { job, stdio: _, memory, .. } = spawn;
         if self.spawns_fail {
+            self.on_record.extend(memory.map(|memory| (job.program.clone(), memory)));
             return self.tell(Event::SpawnFailed { job, reason: "no shell".to_owned() });
         }
         self.births += 1;
         let pid = Pid(100 + self.births);
+        let process = Process { pid, started: Ticks(0) };
+        if let Some(Memory::Running(running)) = memory {
+            let signed = Memory::Running(Running { main: Some(process), ..running });
+            self.on_record.insert(job.program.clone(), signed);
+        }
         self.processes.insert(pid, job.clone());
         if matches!(job.action, Action::Start | Action::Restart) {
             self.mains.insert(job.program.clone(), pid);
             self.stopped.remove(&job.program);
         }
-        self.tell(Event::Spawned { job, pid });
+        self.tell(Event::Spawned { job, process });
     }
 
     fn check_spawn(&mut self, spawn: &Spawn<Terminal>) {
@@ -260,9 +314,14 @@ impl Model {
             asked.scripts.push(job.action);
             assert!(asked.has_right_scripts(), "{:?} for {}", asked.scripts, asked.action.escape_ascii());
         } else {
-            assert_eq!(job.action, Action::Start, "nothing else is done for nobody");
-            assert!(self.configured.contains(&job.program), "what lingers is not started again");
-            assert!(!self.stopped.contains(&job.program), "{} was stopped", job.program);
+            match job.action {
+                Action::Start => {
+                    assert!(self.configured.contains(&job.program), "what lingers is not started again");
+                    assert!(!self.stopped.contains(&job.program), "{} was stopped", job.program);
+                }
+                Action::Stop => assert!(main.is_some(), "what an earlier daemon began goes on"),
+                other => panic!("{other} is not done for nobody"),
+            }
         }
     }
 
@@ -294,6 +353,13 @@ impl Model {
 
     /// Checks what holds between any two events.
     fn check(&mut self) {
+        // What is gone from the configuration is forgotten; if it is defined anew, it is another program.
+        let (configured, mains) = (&self.configured, &self.mains);
+        self.stopped.retain(|name| configured.contains(name) || mains.contains_key(name));
+        let mut on_record = self.on_record.clone();
+        on_record.retain(|_, memory| *memory != Memory::Nothing);
+        let memories = self.supervisor.memories().map(|(name, memory)| (name.clone(), memory));
+        assert_eq!(on_record, memories.collect(), "what is, is on record");
         let statuses = statuses(&mut self.supervisor, self.now);
         let told: Vec<Option<&ProgramStatus>> = statuses.iter().map(|it| self.told.get(&it.name)).collect();
         assert_eq!(told, statuses.iter().map(Some).collect::<Vec<_>>(), "subscribers know what is");

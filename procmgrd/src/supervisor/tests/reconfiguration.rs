@@ -10,8 +10,8 @@ use procmgr_proto::message::{Code, Response};
 
 use crate::supervisor::event::{Changes, Effect, Event, Loaded, Pid, Rejected, Report};
 use crate::supervisor::tests::{
-    ANNA, DELAY, FOR_ANNA, MAIN, RESTARTER, SCRIPT, STOPPER, SUCCESS, World, answer, answer_exited, caller,
-    config, define, define_for, define_with_delay, done, ended, reconfigured, refused, spawn,
+    ANNA, DELAY, FOR_ANNA, MAIN, RESTARTER, SCRIPT, STOPPER, SUCCESS, World, again, answer, answer_exited,
+    caller, config, define, define_for, define_with_delay, done, ended, reconfigured, refused, spawn,
     spawn_for_nobody, terminate,
 };
 
@@ -141,7 +141,7 @@ fn a_program_that_lingers_comes_back_when_it_is_added_again() {
     world.configure(&[]);
     assert_eq!(world.configure(&[&game]), [reconfigured(&["game"], &[], &[])]);
     assert_eq!(world.list(), "game: running");
-    assert_eq!(world.exited(MAIN, SUCCESS), [ended(MAIN, SUCCESS, Some(DELAY))]);
+    assert_eq!(world.exited(MAIN, SUCCESS), [ended(MAIN, SUCCESS, Some(again(1)))]);
     assert_eq!(world.pass(DELAY), [spawn_for_nobody(&game)]);
 }
 
@@ -252,7 +252,7 @@ fn the_restart_delay_of_the_present_definition_decides_after_a_death() {
     let (hasty, patient) = (define("game", &[Start]), define_with_delay("game", &[Start]));
     let mut world = World::up(&hasty);
     world.configure(&[&patient]);
-    assert_eq!(world.exited(MAIN, SUCCESS), [ended(MAIN, SUCCESS, Some(DELAY))]);
+    assert_eq!(world.exited(MAIN, SUCCESS), [ended(MAIN, SUCCESS, Some(again(1)))]);
     let mut world = World::up(&patient);
     world.configure(&[&hasty]);
     assert_eq!(world.exited(MAIN, SUCCESS), [ended(MAIN, SUCCESS, None)]);

@@ -120,7 +120,7 @@ fn only_root_and_the_owner_may_stop_or_reload_the_daemon() {
     let mut world = World::down(&define("game", &[]));
     for question in [Question::Stop, Question::Reload] {
         let effects = world.question(BERT, question);
-        let text = "only root and the user of the daemon may stop or reload it";
+        let text = "only root and the user of the daemon may stop, reload or upgrade it";
         assert_eq!(effects, [refused(BERT, Code::Eperm, text)]);
     }
     for client in [1, OWNER] {

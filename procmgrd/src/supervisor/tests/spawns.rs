@@ -7,8 +7,9 @@ use procmgr_proto::message::Code;
 
 use crate::supervisor::event::Event;
 use crate::supervisor::tests::{
-    DELAY, MAIN, RESTARTER, SCRIPT, STARTER, STOPPER, SUCCESS, World, answer_exited, define,
-    define_with_delay, done, ended, job, refused, spawn, spawn_for_nobody, start_failed, started, terminate,
+    DELAY, MAIN, RESTARTER, SCRIPT, STARTER, STOPPER, SUCCESS, World, again, answer_exited, define,
+    define_with_delay, done, ended, job, process, refused, spawn, spawn_for_nobody, start_failed, started,
+    terminate,
 };
 
 const NO_START: &str = "cannot run start of game: no shell";
@@ -57,7 +58,7 @@ fn an_unattended_start_that_fails_counts_as_a_death() {
     let game = define_with_delay("game", &[Start]);
     let mut world = World::in_backoff(&game);
     let effects = world.pass(DELAY);
-    assert_eq!(world.spawn_failed(effects), [start_failed("game", "no shell", Some(DELAY))]);
+    assert_eq!(world.spawn_failed(effects), [start_failed("game", "no shell", Some(again(2)))]);
     assert_eq!(world.next_deadline(), Some(DELAY));
     assert_eq!(world.pass(DELAY), [spawn_for_nobody(&game)]);
 }
@@ -155,7 +156,7 @@ fn a_stop_whose_script_cannot_be_executed_is_taken_back() {
     let effects = world.request(1, "game", Stop);
     assert_eq!(world.spawn_failed(effects), [refused(1, Code::Spawn, NO_STOP)]);
     assert_eq!(world.list(), "game: running");
-    assert_eq!(world.exited(MAIN, SUCCESS), [ended(MAIN, SUCCESS, Some(DELAY))]);
+    assert_eq!(world.exited(MAIN, SUCCESS), [ended(MAIN, SUCCESS, Some(again(1)))]);
 }
 
 #[test]
@@ -203,7 +204,7 @@ fn a_restart_script_that_is_executed_late_cancels_the_stops_and_the_restart() {
     let mut world = World::stopping(&game);
     world.request(RESTARTER, "game", Restart);
     assert_eq!(
-        world.tell(Event::Spawned { job: job(&game, Restart, Some(STARTER)), pid: SCRIPT }),
+        world.tell(Event::Spawned { job: job(&game, Restart, Some(STARTER)), process: process(SCRIPT) }),
         [
             done(STARTER),
             refused(STOPPER, Code::Cancelled, "game was restarted meanwhile"),

@@ -43,6 +43,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => configuration().prop_map(|definitions| Step::Configure { definitions }),
         1 => Just(Step::Reject),
         1 => Just(Step::Autostart),
+        1 => Just(Step::Crash),
     ]
 }
 

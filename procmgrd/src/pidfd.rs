@@ -1,0 +1,166 @@
+//! Processes by descriptors that stand for them alone, whoever is given their PIDs some day.
+//!
+//! Why one is watched or signalled is not known here.
+#![expect(unsafe_code, reason = "no safe wrapper of the call that tells how a process has ended is at hand")]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::libc;
+use procmgr_proto::message::ExitStatus;
+use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::process::exit_status;
+use crate::stat::Stat;
+use crate::supervisor::event::Process;
+
+/// A process that is no child of ours. Readable once it has ended.
+#[derive(Debug)]
+pub(crate) struct PidFd {
+    process: Process,
+    descriptor: OwnedFd,
+}
+
+impl PidFd {
+    /// Opens a process. Returns `None` if it is no more; whoever has its PID now is left alone.
+    ///
+    /// # Errors
+    /// If it cannot be told, for want of descriptors for one.
+    pub(crate) fn open(process: Process) -> io::Result<Option<Self>> {
+        let pid = rustix::process::Pid::from_raw(process.pid.0.max(0));
+        let Some(pid) = pid else { return Ok(None) };
+        let descriptor = match pidfd_open(pid, PidfdFlags::empty()) {
+            Err(rustix::io::Errno::SRCH) => return Ok(None),
+            result => result?,
+        };
+        // Only now that nobody else can be meant by the descriptor any more it is told whom it means: if the process of that
+        // PID is still the one that was started then, it was so when the descriptor was opened.
+        match Stat::of(process.pid) {
+            Ok(stat) if stat.started == process.started => Ok(Some(Self { process, descriptor })),
+            Ok(_) | Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Takes one that was opened by another image of this daemon.
+    pub(crate) fn over(process: Process, descriptor: OwnedFd) -> Self {
+        Self { process, descriptor }
+    }
+
+    /// Returns the process.
+    pub(crate) fn process(&self) -> Process {
+        self.process
+    }
+
+    /// Sends SIGTERM. That it has ended already is as good.
+    pub(crate) fn terminate(&self) -> io::Result<()> {
+        match pidfd_send_signal(&self.descriptor, Signal::TERM) {
+            Err(rustix::io::Errno::SRCH) => Ok(()),
+            result => Ok(result?),
+        }
+    }
+
+    /// Returns how the process has ended, which it must have.
+    ///
+    /// Until its parent has reaped it the kernel tells in `/proc`, and from then on by the descriptor, if it is new enough.
+    pub(crate) fn exit_status(&self) -> ExitStatus {
+        let before = self.status_of_dead();
+        let wait_status = before.or_else(|| self.status_of_reaped());
+        wait_status.and_then(exit_status).unwrap_or(ExitStatus::Unknown)
+    }
+
+    fn status_of_dead(&self) -> Option<i32> {
+        let stat = Stat::of(self.process.pid).ok()?;
+        stat.wait_status.filter(|_| stat.started == self.process.started)
+    }
+
+    fn status_of_reaped(&self) -> Option<i32> {
+        let mut info = Info { mask: INFO_EXIT, ..Info::default() };
+        // SAFETY: the kernel writes as many bytes as the number of the call says, which is the size of the structure.
+        let result = unsafe { libc::ioctl(self.descriptor.as_raw_fd(), GET_INFO, &raw mut info) };
+        (result == 0 && info.mask & INFO_EXIT != 0).then_some(info.exit_code)
+    }
+}
+
+impl AsFd for PidFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+/// The kernel's `struct pidfd_info` in its first version.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct Info {
+    mask: u64,
+    cgroup: u64,
+    /// Who the process is, and as whom it runs.
+    ids: [u32; 11],
+    exit_code: i32,
+}
+
+const INFO_EXIT: u64 = 1 << 3;
+
+/// `_IOWR(0xff, 11, struct pidfd_info)`.
+const GET_INFO: libc::Ioctl = nix::request_code_readwrite!(0xff, 11, size_of::<Info>());
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command, Stdio};
+
+    use rustix::event::{PollFd, PollFlags, poll};
+
+    use super::*;
+    use crate::supervisor::event::{Pid, Ticks};
+
+    fn child(script: &str) -> (Child, Process) {
+        let mut command = Command::new("/bin/sh");
+        let child = command.args(["-c", script]).stdin(Stdio::piped()).spawn().unwrap();
+        let pid = Pid(child.id().cast_signed());
+        let process = Process { pid, started: Stat::of(pid).unwrap().started };
+        (child, process)
+    }
+
+    fn wait(pidfd: &PidFd) {
+        poll(&mut [PollFd::new(pidfd, PollFlags::IN)], None).unwrap();
+    }
+
+    #[test]
+    fn a_process_is_found_by_its_start_and_nobody_else_is_taken_for_it() {
+        let (mut child, process) = child("read line");
+        assert!(PidFd::open(process).unwrap().is_some());
+        let stranger = Process { started: Ticks(process.started.0 - 1), ..process };
+        assert!(PidFd::open(stranger).unwrap().is_none());
+        for pid in [0, -1, i32::MIN, i32::MAX] {
+            assert!(PidFd::open(Process { pid: Pid(pid), ..process }).unwrap().is_none(), "{pid}");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(PidFd::open(process).unwrap().is_none());
+    }
+
+    #[test]
+    fn it_is_told_how_a_process_has_ended_until_it_is_reaped() {
+        let (mut child, process) = child("read line; exit 7");
+        let pidfd = PidFd::open(process).unwrap().unwrap();
+        drop(child.stdin.take());
+        wait(&pidfd);
+        assert_eq!(pidfd.exit_status(), ExitStatus::Code(7));
+        child.wait().unwrap();
+        // Kernels before 6.15 do not tell any more.
+        let later = pidfd.exit_status();
+        assert!([ExitStatus::Code(7), ExitStatus::Unknown].contains(&later), "{later}");
+        pidfd.terminate().unwrap();
+    }
+
+    #[test]
+    fn a_process_is_terminated() {
+        let (mut child, process) = child("read line");
+        let pidfd = PidFd::open(process).unwrap().unwrap();
+        pidfd.terminate().unwrap();
+        wait(&pidfd);
+        assert_eq!(pidfd.exit_status(), ExitStatus::Signal(15));
+        child.wait().unwrap();
+    }
+}

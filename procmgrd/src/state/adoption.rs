@@ -1,0 +1,29 @@
+//! Holds what an earlier daemon has left on record against the processes that there are.
+//!
+//! What becomes of each program is the supervisor's to say.
+
+use std::time::Instant;
+
+use crate::poll::Poller;
+use crate::state::reading::Reading;
+use crate::supervisor::memory::{Memory, Recollection, Running};
+use crate::wards::Wards;
+
+/// Takes the main processes that live into care, and returns what is on record together with them.
+pub(crate) fn recall(
+    reading: Reading,
+    wards: &mut Wards,
+    poller: &Poller,
+    now: Instant,
+) -> Vec<Recollection> {
+    let memories = reading.memories.into_iter().map(|(program, memory)| {
+        let candidates = match &memory {
+            // Until the one has been executed, it is the other; afterwards, the other is nobody's.
+            Memory::Running(Running { main, former, .. }) => [*main, *former],
+            Memory::Nothing | Memory::Stopped | Memory::Due { .. } => [None, None],
+        };
+        let living = candidates.into_iter().flatten().find(|process| wards.take_in(*process, poller, now));
+        Recollection { program, memory, living }
+    });
+    memories.collect()
+}

@@ -1,0 +1,291 @@
+//! What is written about programs and their definitions, in words that can be read again by another daemon.
+//!
+//! The core and the configuration know nothing of these words. A field that is added later needs a default, for records
+//! that do not have it yet, and a raised version if it must not be passed over.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use procmgr_config::{Action, Allowed, Definition, Gid, Group, Identity, ProgramName, Rule, Uid};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{Clock, Moment};
+use crate::latin::Bytes;
+use crate::packed::PackedPath;
+use crate::supervisor::event::{Pid, Process, Ticks};
+use crate::supervisor::memory::{Aim, Memory, Running};
+
+/// What is on record about a program. A main process is not in here but beside it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct StoredProgram {
+    program: Bytes,
+    memory: StoredMemory,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum StoredMemory {
+    Nothing,
+    Stopped,
+    Due {
+        at: Moment,
+        #[serde(default)]
+        restarts: u32,
+    },
+    Running {
+        former: Option<StoredProcess>,
+        aim: StoredAim,
+        #[serde(default)]
+        restarts: u32,
+        definition: StoredDefinition,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum StoredAim {
+    Run,
+    Stop,
+    End,
+    Restart,
+}
+
+/// A [`Process`].
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct StoredProcess {
+    pid: i32,
+    started: u64,
+}
+
+/// A [`Definition`].
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct StoredDefinition {
+    name: Bytes,
+    restart_delay: Option<Duration>,
+    autostart: Option<u32>,
+    cwd: Option<PackedPath>,
+    /// By the names of the actions.
+    rules: Vec<(String, StoredRule)>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct StoredRule {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    script: Option<Bytes>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    allowed_uid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    allowed_gid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    uid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    groups: Option<Vec<u32>>,
+}
+
+impl StoredProgram {
+    /// Puts a memory into words, and returns the main process beside it.
+    pub(crate) fn new(program: &ProgramName, memory: &Memory, clock: Clock) -> (Self, Option<Process>) {
+        let (memory, main) = match memory {
+            Memory::Nothing => (StoredMemory::Nothing, None),
+            Memory::Stopped => (StoredMemory::Stopped, None),
+            Memory::Due { at, restarts } => {
+                (StoredMemory::Due { at: clock.moment(*at), restarts: *restarts }, None)
+            }
+            Memory::Running(Running { main, former, definition, aim, restarts }) => {
+                let (former, aim, definition) =
+                    (former.map(Into::into), (*aim).into(), (&**definition).into());
+                (StoredMemory::Running { former, aim, restarts: *restarts, definition }, *main)
+            }
+        };
+        (Self { program: Bytes(program.as_bytes().to_vec()), memory }, main)
+    }
+
+    /// Returns what the words mean, with the main process that was beside them.
+    pub(crate) fn understand(self, main: Option<Process>, clock: Clock) -> (ProgramName, Memory) {
+        let memory = match self.memory {
+            StoredMemory::Nothing => Memory::Nothing,
+            StoredMemory::Stopped => Memory::Stopped,
+            StoredMemory::Due { at, restarts } => Memory::Due { at: clock.instant(at), restarts },
+            StoredMemory::Running { former, aim, restarts, definition } => Memory::Running(Running {
+                main,
+                former: former.map(Into::into),
+                definition: Arc::new(definition.into()),
+                aim: aim.into(),
+                restarts,
+            }),
+        };
+        (ProgramName::new(&self.program.0), memory)
+    }
+}
+
+impl From<Process> for StoredProcess {
+    fn from(Process { pid: Pid(pid), started: Ticks(started) }: Process) -> Self {
+        Self { pid, started }
+    }
+}
+
+impl From<StoredProcess> for Process {
+    fn from(StoredProcess { pid, started }: StoredProcess) -> Self {
+        Self { pid: Pid(pid), started: Ticks(started) }
+    }
+}
+
+impl From<Aim> for StoredAim {
+    fn from(aim: Aim) -> Self {
+        match aim {
+            Aim::Run => Self::Run,
+            Aim::Stop => Self::Stop,
+            Aim::End => Self::End,
+            Aim::Restart => Self::Restart,
+        }
+    }
+}
+
+impl From<StoredAim> for Aim {
+    fn from(aim: StoredAim) -> Self {
+        match aim {
+            StoredAim::Run => Self::Run,
+            StoredAim::Stop => Self::Stop,
+            StoredAim::End => Self::End,
+            StoredAim::Restart => Self::Restart,
+        }
+    }
+}
+
+impl From<&Definition> for StoredDefinition {
+    fn from(definition: &Definition) -> Self {
+        let rule = |action: Action| (action.name().to_owned(), StoredRule::from(definition.rule(action)));
+        Self {
+            name: Bytes(definition.name.as_bytes().to_vec()),
+            restart_delay: definition.restart_delay,
+            autostart: definition.autostart.map(|Group(number)| number),
+            cwd: definition.cwd.as_deref().map(Into::into),
+            rules: Action::ALL.map(rule).into_iter().filter(|(_, rule)| !rule.is_default()).collect(),
+        }
+    }
+}
+
+impl From<StoredDefinition> for Definition {
+    fn from(stored: StoredDefinition) -> Self {
+        let StoredDefinition { name: Bytes(name), restart_delay, autostart, cwd, mut rules } = stored;
+        let rule = |action: Action| {
+            let place = rules.iter().position(|(name, _)| name == action.name());
+            place.map(|place| rules.swap_remove(place).1.into()).unwrap_or_default()
+        };
+        let mut definition = Self::new(ProgramName::new(&name), rule);
+        definition.restart_delay = restart_delay;
+        definition.autostart = autostart.map(Group);
+        definition.cwd = cwd.map(PathBuf::from);
+        definition
+    }
+}
+
+impl StoredRule {
+    fn is_default(&self) -> bool {
+        let Self { script, allowed_uid, allowed_gid, uid, gid, groups } = self;
+        let ids = [allowed_uid, allowed_gid, uid, gid];
+        script.is_none() && groups.is_none() && ids.into_iter().all(Option::is_none)
+    }
+}
+
+impl From<&Rule> for StoredRule {
+    fn from(Rule { script, allowed, identity }: &Rule) -> Self {
+        let Identity { uid, gid, groups } = identity;
+        Self {
+            script: script.clone().map(Bytes),
+            allowed_uid: allowed.uid.map(|Uid(uid)| uid),
+            allowed_gid: allowed.gid.map(|Gid(gid)| gid),
+            uid: uid.map(|Uid(uid)| uid),
+            gid: gid.map(|Gid(gid)| gid),
+            groups: groups.as_ref().map(|groups| groups.iter().map(|Gid(gid)| *gid).collect()),
+        }
+    }
+}
+
+impl From<StoredRule> for Rule {
+    fn from(stored: StoredRule) -> Self {
+        let StoredRule { script, allowed_uid, allowed_gid, uid, gid, groups } = stored;
+        Self {
+            script: script.map(|Bytes(script)| script),
+            allowed: Allowed { uid: allowed_uid.map(Uid), gid: allowed_gid.map(Gid) },
+            identity: Identity {
+                uid: uid.map(Uid),
+                gid: gid.map(Gid),
+                groups: groups.map(|groups| groups.into_iter().map(Gid).collect()),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn process(pid: i32) -> Process {
+        Process { pid: Pid(pid), started: Ticks(77) }
+    }
+
+    fn definition() -> Definition {
+        let mut definition = Definition::new(ProgramName::new(b"we\xffb"), |action| match action {
+            Action::Start => Rule {
+                script: Some(b"exec web \"$1\"\xfe".to_vec()),
+                allowed: Allowed { uid: Some(Uid(1)), gid: Some(Gid(2)) },
+                identity: Identity {
+                    uid: Some(Uid(3)),
+                    gid: Some(Gid(4)),
+                    groups: Some([Gid(5), Gid(6)].into()),
+                },
+            },
+            Action::Stop => Rule { script: Some(Vec::new()), ..Rule::default() },
+            Action::Restart => Rule {
+                identity: Identity { groups: Some([].into()), ..Identity::default() },
+                ..Rule::default()
+            },
+            Action::Reload | Action::Signal | Action::Status => Rule::default(),
+        });
+        definition.restart_delay = Some(Duration::from_secs(5));
+        definition.autostart = Some(Group(7));
+        definition.cwd = Some(PathBuf::from("/srv/web"));
+        definition
+    }
+
+    #[test]
+    fn every_memory_means_the_same_after_the_way_through_words() {
+        let clock = Clock::now();
+        let running = |main, former, aim, restarts| {
+            let definition = Arc::new(definition());
+            Memory::Running(Running { main, former, definition, aim, restarts })
+        };
+        for memory in [
+            Memory::Nothing,
+            Memory::Stopped,
+            Memory::Due { at: Instant::now() + Duration::from_secs(9), restarts: 3 },
+            running(Some(process(1)), None, Aim::Run, 0),
+            running(None, Some(process(2)), Aim::Run, 4),
+            running(Some(process(1)), None, Aim::Stop, 0),
+            running(Some(process(1)), None, Aim::End, 0),
+            running(Some(process(1)), None, Aim::Restart, u32::MAX),
+        ] {
+            let (stored, main) = StoredProgram::new(&ProgramName::new(b"we\xffb"), &memory, clock);
+            let text = serde_json::to_string(&stored).unwrap();
+            let stored: StoredProgram = serde_json::from_str(&text).unwrap();
+            let expected = (ProgramName::new(b"we\xffb"), memory);
+            assert_eq!(stored.understand(main, clock), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_later_daemon_may_have_added_is_passed_over() {
+        let text = r#"{"program":"a","memory":{"running":{"former":null,"aim":"run","restarts":1,"new":[],
+            "definition":{"name":"a","new":{"x":1},"rules":[["start",{"script":"x","new":0}],["dance",{}]]}}}}"#;
+        let stored: StoredProgram = serde_json::from_str(text).unwrap();
+        let (_, memory) = stored.understand(Some(process(1)), Clock::now());
+        let Memory::Running(Running { definition, .. }) = memory else { panic!("{memory:?}") };
+        assert_eq!(definition.rule(Action::Start).script.as_deref(), Some(&b"x"[..]));
+    }
+}

@@ -1,0 +1,246 @@
+//! The upgrade in place: the daemon executes its executable, which may be a new one, and goes on as that.
+//!
+//! Whether somebody may have that, and what the client is told, is the supervisor's to say.
+//!
+//! First the executable rehearses: as a child, with copies of all descriptors, it does all that it will have to do, except
+//! serve. If it cannot, the daemon goes on as it was and somebody is told why. Otherwise it is executed in place of this
+//! process, with the state of that moment.
+
+mod handover;
+mod rehearsal;
+mod words;
+
+use std::env;
+use std::ffi::{CString, OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use nix::unistd::execve;
+use procmgr_config::Uid;
+use procmgr_proto::message::ExitStatus;
+
+use crate::descriptors::adopt;
+use crate::disposal;
+use crate::event_loop::{Daemon, Terminal};
+use crate::journal;
+use crate::parcel::{Passage, seal};
+use crate::poll::{Interest, Source};
+use crate::signals::Blocked;
+use crate::supervisor::event::{Event, Pid};
+pub(crate) use crate::upgrade::handover::take_over;
+use crate::upgrade::rehearsal::{Rehearsal, Verdict};
+
+/// What is to be executed, and how far that has come.
+#[derive(Debug)]
+pub(crate) struct Upgrade {
+    /// The executable, by its absolute path.
+    executable: PathBuf,
+    /// How the daemon was started; the executable is started in the same way.
+    arguments: Vec<OsString>,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Idle,
+    Rehearsing(Rehearsal),
+    /// To be executed as soon as nothing is in its way, but by then.
+    Ready {
+        until: Instant,
+    },
+}
+
+/// What another image of the daemon wants of this process.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) role: Role,
+    state: RawFd,
+}
+
+/// Whether it is serious.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Rehearse,
+    TakeOver,
+}
+
+impl Upgrade {
+    /// Names the executable.
+    pub(crate) fn new(executable: PathBuf, arguments: Vec<OsString>) -> Self {
+        Self { executable, arguments, stage: Stage::Idle }
+    }
+
+    /// Takes note that a child has ended.
+    pub(crate) fn take_note(&mut self, pid: Pid, status: ExitStatus) {
+        if let Stage::Rehearsing(rehearsal) = &mut self.stage {
+            rehearsal.take_note(pid, status);
+        }
+    }
+
+    /// Returns when it is to be gone on with for no other reason than time, if ever.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Idle => None,
+            Stage::Rehearsing(rehearsal) => Some(rehearsal.deadline()),
+            // Nobody tells when the last descriptor is closed.
+            Stage::Ready { .. } => Some(Instant::now() + INTERVAL),
+        }
+    }
+}
+
+impl Daemon {
+    /// Has the executable rehearse. Returns what the supervisor is to be told if that cannot even begin.
+    pub(crate) fn rehearse(&mut self) -> Option<Event<Terminal>> {
+        let begun = self.begin_rehearsal().inspect(|rehearsal| {
+            // What it has to say is read at its end, too.
+            let _ = self.poller.add(rehearsal, Source::Rehearsal, Interest::READABLE);
+        });
+        match begun {
+            Ok(rehearsal) => {
+                self.upgrade.stage = Stage::Rehearsing(rehearsal);
+                None
+            }
+            Err(error) => Some(Event::NotUpgraded { reason: self.blame(&error) }),
+        }
+    }
+
+    /// Goes on with an upgrade that is under way, if there is one.
+    pub(crate) fn go_on_with_upgrade(&mut self, has_something_to_say: bool) {
+        match &mut self.upgrade.stage {
+            Stage::Idle => {}
+            Stage::Rehearsing(rehearsal) => {
+                if has_something_to_say && !rehearsal.listen() {
+                    let _ = self.poller.remove(&*rehearsal);
+                }
+                match rehearsal.verdict(Instant::now()) {
+                    Verdict::Pending => {}
+                    Verdict::Ready => self.get_ready(Stage::Ready { until: Instant::now() + PATIENCE }),
+                    Verdict::Failed { reason } => {
+                        self.get_ready(Stage::Idle);
+                        self.step(Event::NotUpgraded { reason });
+                    }
+                }
+            }
+            Stage::Ready { until } => {
+                let until = *until;
+                let closing = disposal::unfinished();
+                if closing.is_empty() {
+                    self.hand_over_unless_signalled();
+                } else if until <= Instant::now() {
+                    self.upgrade.stage = Stage::Idle;
+                    self.step(Event::NotUpgraded { reason: in_the_way(&closing) });
+                }
+            }
+        }
+    }
+
+    /// Executes the executable in place of this process. Returns, if it does, why not.
+    pub(crate) fn hand_over(&mut self) -> String {
+        self.upgrade.stage = Stage::Idle;
+        journal::finish();
+        match self.try_to_hand_over() {
+            Err(error) => self.blame(&error),
+            Ok(never) => match never {},
+        }
+    }
+
+    fn get_ready(&mut self, stage: Stage) {
+        if let Stage::Rehearsing(rehearsal) = &self.upgrade.stage {
+            let _ = self.poller.remove(rehearsal);
+        }
+        self.upgrade.stage = stage;
+    }
+
+    /// A signal that has arrived and is not taken care of yet would be lost; with none of them delivered from here on, those
+    /// that arrive later wait in the kernel for the new image.
+    fn hand_over_unless_signalled(&mut self) {
+        let Ok(_blocked) = Blocked::all() else { return };
+        if !self.signals.are_pending() {
+            self.step(Event::Rehearsed);
+        }
+    }
+
+    fn begin_rehearsal(&self) -> io::Result<Rehearsal> {
+        let (bytes, mut descriptors) = self.pack()?;
+        let state = seal(&bytes)?;
+        descriptors.push(state.as_fd());
+        let order = order(Role::Rehearse, state.as_raw_fd());
+        let _passage = Passage::open(descriptors)?;
+        let Upgrade { executable, arguments, .. } = &self.upgrade;
+        Rehearsal::begin(executable, arguments, (VARIABLE, &order))
+    }
+
+    fn try_to_hand_over(&self) -> io::Result<std::convert::Infallible> {
+        let (bytes, mut descriptors) = self.pack()?;
+        let state = seal(&bytes)?;
+        descriptors.push(state.as_fd());
+        let order = order(Role::TakeOver, state.as_raw_fd());
+        let text = |text: &OsStr| CString::new(text.as_bytes()).map_err(io::Error::from);
+        let Upgrade { executable, arguments, .. } = &self.upgrade;
+        let executable = text(executable.as_os_str())?;
+        let arguments: Vec<CString> = arguments.iter().map(|word| text(word)).collect::<Result<_, _>>()?;
+        let others = env::vars_os().filter(|(name, _)| name != VARIABLE);
+        let variables = others.chain([(VARIABLE.into(), order.into())]).map(|(mut name, value)| {
+            name.push("=");
+            name.push(value);
+            text(&name)
+        });
+        let environment: Vec<CString> = variables.collect::<Result<_, _>>()?;
+        let _passage = Passage::open(descriptors)?;
+        Ok(execve(&executable, &arguments, &environment)?)
+    }
+
+    fn blame(&self, error: &io::Error) -> String {
+        format!("{}: {error}", self.upgrade.executable.display())
+    }
+}
+
+/// Returns what another image of the daemon wants of this process, if it does.
+pub(crate) fn arrival() -> Option<Arrival> {
+    let order = env::var(VARIABLE).ok()?;
+    let (role, state) = order.split_once(' ')?;
+    let role = [Role::Rehearse, Role::TakeOver].into_iter().find(|known| known.name() == role)?;
+    Some(Arrival { role, state: state.parse().ok()? })
+}
+
+impl Arrival {
+    /// Returns the bytes that were handed over.
+    pub(crate) fn bytes(&self) -> io::Result<Vec<u8>> {
+        crate::parcel::open(adopt(self.state)?)
+    }
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rehearse => "rehearse",
+            Self::TakeOver => "take-over",
+        }
+    }
+}
+
+fn order(role: Role, state: RawFd) -> String {
+    format!("{} {state}", role.name())
+}
+
+/// Execution would wait for those who are closing them.
+fn in_the_way(owners: &[Option<Uid>]) -> String {
+    let name = |owner: &Option<Uid>| owner.map_or("the daemon".to_owned(), |Uid(uid)| format!("uid {uid}"));
+    let names = owners.iter().take(NAMES).map(name).collect::<Vec<_>>().join(", ");
+    format!("descriptors of {names} are still being closed")
+}
+
+/// How an image tells the next one what it wants of it.
+const VARIABLE: &str = "PROCMGR_UPGRADE";
+
+/// How long descriptors may take to be closed before an upgrade is given up.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether they are.
+const INTERVAL: Duration = Duration::from_millis(5);
+
+/// How many users are named at the most.
+const NAMES: usize = 5;

@@ -1,0 +1,187 @@
+//! All of a daemon, packed by one image and unpacked by the next.
+//!
+//! How each room packs itself is in that room; when it happens, in the room above.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use nix::unistd::geteuid;
+use procmgr_config::Uid;
+use procmgr_config::load::Writers;
+use serde::{Deserialize, Serialize};
+
+use crate::Options;
+use crate::clock::Clock;
+use crate::config_source::ConfigSource;
+use crate::descriptors::{DescriptorLimit, Inherited, settle_inherited};
+use crate::error::Error;
+use crate::event_loop::Daemon;
+use crate::journal::{Journal, PackedJournal};
+use crate::notify::Notifier;
+use crate::packed::PackedPath;
+use crate::parcel::{Packer, Slot, Unpacker};
+use crate::pidfd::PidFd;
+use crate::pidfile::PidFile;
+use crate::poll::{Interest, Poller, Source};
+use crate::server::Server;
+use crate::server::packed::PackedServer;
+use crate::signals::{self, Signals};
+use crate::spawn::Spawner;
+use crate::state::folder::{Folder, PackedFolder};
+use crate::state::store::Store;
+use crate::state::stored::StoredProcess;
+use crate::supervisor::Supervisor;
+use crate::supervisor::event::Event;
+use crate::upgrade::rehearsal::READY;
+use crate::upgrade::words::StoredSupervisor;
+use crate::upgrade::{Arrival, Role, Upgrade};
+use crate::wards::Wards;
+
+/// The version of what is handed over. Whatever an older image would misunderstand raises it.
+///
+/// | version | since |
+/// |---|---|
+/// | 1 | the beginning |
+/// | 2 | the restarts in a row are counted |
+const VERSION: u32 = 2;
+
+/// The oldest version that is understood.
+const OLDEST: u32 = 1;
+
+/// What comes first of all, in any version.
+#[derive(Debug, Deserialize)]
+struct Preface {
+    version: u32,
+}
+
+/// All of a daemon.
+#[derive(Debug, Serialize, Deserialize)]
+struct Handover {
+    version: u32,
+    /// Where relative paths begin.
+    base: PackedPath,
+    executable: PackedPath,
+    limit: DescriptorLimit,
+    pidfile: Option<PackedPath>,
+    supervisor: StoredSupervisor,
+    server: PackedServer,
+    journal: PackedJournal,
+    state: PackedState,
+    wards: PackedWards,
+    inherited: Vec<Slot>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct PackedState {
+    path: PackedPath,
+    folder: Option<PackedFolder>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct PackedWards {
+    watched: Vec<(StoredProcess, Slot)>,
+    unwatched: Vec<StoredProcess>,
+}
+
+impl Daemon {
+    /// Packs all there is, and returns the descriptors that have to be handed over beside.
+    pub(super) fn pack(&self) -> io::Result<(Vec<u8>, Vec<BorrowedFd<'_>>)> {
+        let mut packer = Packer::new(Clock::now());
+        let (watched, unwatched) = self.wards.all();
+        let watched = watched.map(|ward| (ward.process().into(), packer.descriptor(ward.as_fd())));
+        let wards =
+            PackedWards { watched: watched.collect(), unwatched: unwatched.map(Into::into).collect() };
+        let folder = self.store.folder().map(|folder| folder.pack(&mut packer));
+        let handover = Handover {
+            version: VERSION,
+            base: self.config.base().into(),
+            executable: self.upgrade.executable.as_path().into(),
+            limit: self.spawner.descriptor_limit,
+            pidfile: self.pidfile.as_ref().map(|file| file.path().into()),
+            supervisor: StoredSupervisor::pack(self.supervisor.snapshot(), &mut packer),
+            server: self.server.pack(&mut packer),
+            journal: self.journal.pack(&packer),
+            state: PackedState { path: self.store.path().into(), folder },
+            wards,
+            inherited: self.inherited.iter().map(|it| packer.descriptor(it.as_fd())).collect(),
+        };
+        Ok((serde_json::to_vec(&handover)?, packer.into_descriptors()))
+    }
+}
+
+/// Goes on as the daemon that another image was, or just tries whether that is possible.
+///
+/// # Errors
+/// What keeps this image from taking over, or the daemon from going on.
+pub(crate) fn take_over(options: Options, arrival: &Arrival) -> Result<(), Error> {
+    let cannot = || Error::system("take over from the running daemon");
+    let mut daemon = unpack(options, arrival).map_err(cannot())?;
+    // What was handed on and nobody has claimed is nobody's.
+    drop(settle_inherited(Inherited::Keep).map_err(Error::system("settle inherited descriptors"))?);
+    if arrival.role == Role::Rehearse {
+        println!("{READY}");
+        // Nothing is dropped: all of it belongs to somebody else yet.
+        std::process::exit(0);
+    }
+    daemon.server.claim(&daemon.poller, Instant::now()).map_err(cannot())?;
+    signals::unblock().map_err(Error::system("let signals through"))?;
+    // Nobody has listened for a while.
+    daemon.reap()?;
+    daemon.step(Event::Upgraded);
+    daemon.run()
+}
+
+fn unpack(options: Options, arrival: &Arrival) -> io::Result<Daemon> {
+    let bytes = arrival.bytes()?;
+    let Preface { version } = serde_json::from_slice(&bytes)?;
+    if !(OLDEST..=VERSION).contains(&version) {
+        let text = format!("its state is of version {version}, and {OLDEST} to {VERSION} are understood");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    }
+    let handover: Handover = serde_json::from_slice(&bytes)?;
+    let Handover { base, executable, limit, pidfile, supervisor, server, journal, .. } = handover;
+    let Handover { state, wards, inherited, .. } = handover;
+
+    let now = Instant::now();
+    let mut unpacker = Unpacker::new(Clock::now());
+    let signals = Signals::install()?;
+    let poller = Poller::new()?;
+    poller.add(&signals, Source::Signals, Interest::READABLE)?;
+    let server = Server::unpack(server, &mut unpacker, &poller, limit.count())?;
+    let journal = Journal::unpack(journal, &unpacker);
+    let owner = geteuid();
+    let account = |uid| server.account(uid);
+    let supervisor = Supervisor::restored(supervisor.unpack(&mut unpacker, account)?, Uid(owner.as_raw()));
+    let mut taken = Wards::default();
+    for (process, slot) in wards.watched {
+        taken.watch(PidFd::over(process.into(), unpacker.take(slot)?), &poller, now);
+    }
+    for process in wards.unwatched {
+        taken.leave_unwatched(process.into(), now);
+    }
+    let state_path = PathBuf::from(state.path);
+    let folder = state.folder.map(|folder| Folder::unpack(folder, state_path.clone(), &mut unpacker));
+    let store = Store::over(state_path, folder.transpose()?, now);
+    store.register(&poller)?;
+
+    let Options { config, default_socket, shell, search_path, foreground, arguments, .. } = options;
+    let writers = if owner.is_root() { Writers::Root } else { Writers::Anybody };
+    Ok(Daemon {
+        supervisor,
+        poller,
+        signals,
+        server,
+        spawner: Spawner { shell, search_path, is_in_foreground: foreground, descriptor_limit: limit },
+        wards: taken,
+        store,
+        config: ConfigSource::new(&config, default_socket, writers, base.into()),
+        journal,
+        notifier: Notifier::from_environment(),
+        pidfile: pidfile.map(|path| PidFile::over(path.into())),
+        upgrade: Upgrade::new(executable.into(), arguments),
+        inherited: inherited.into_iter().map(|slot| unpacker.take(slot)).collect::<io::Result<_>>()?,
+        end: None,
+    })
+}

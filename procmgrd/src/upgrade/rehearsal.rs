@@ -1,0 +1,129 @@
+//! A child that tries whether the executable can take over, and what it has to say about it.
+//!
+//! What it tries is in `handover`; what follows from the outcome is not decided here.
+
+use std::ffi::OsString;
+use std::io::{self, PipeReader, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use procmgr_proto::message::ExitStatus;
+use rustix::io::ioctl_fionbio;
+
+use crate::fork::end_with_daemon;
+use crate::process;
+use crate::supervisor::event::Pid;
+
+/// A rehearsal that is under way.
+#[derive(Debug)]
+pub(crate) struct Rehearsal {
+    child: Pid,
+    /// How it has ended, once it has.
+    status: Option<ExitStatus>,
+    says: PipeReader,
+    said: Vec<u8>,
+    deadline: Instant,
+}
+
+/// What has come of a rehearsal.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Pending,
+    Ready,
+    Failed { reason: String },
+}
+
+/// What a rehearsal says last that has succeeded. That it has ended well is not enough: so does `/bin/true`.
+pub(crate) const READY: &str = "procmgr: ready to take over";
+
+impl Rehearsal {
+    /// Runs the executable as this daemon was run, with this variable in its environment beside.
+    pub(crate) fn begin(
+        executable: &Path,
+        arguments: &[OsString],
+        (variable, order): (&str, &str),
+    ) -> io::Result<Self> {
+        let (says, writer) = io::pipe()?;
+        ioctl_fionbio(&says, true)?;
+        let mut command = Command::new(executable);
+        if let Some((name, others)) = arguments.split_first() {
+            command.arg0(name).args(others);
+        }
+        command.env(variable, order).process_group(0);
+        end_with_daemon(&mut command);
+        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+        // It is reaped like any other child.
+        let child = Pid(command.spawn()?.id().cast_signed());
+        Ok(Self { child, status: None, says, said: Vec::new(), deadline: Instant::now() + PATIENCE })
+    }
+
+    /// Takes note that a child has ended.
+    pub(crate) fn take_note(&mut self, pid: Pid, status: ExitStatus) {
+        if pid == self.child {
+            self.status = Some(status);
+        }
+    }
+
+    /// Takes in what there is to be heard. Returns whether there may be more some day.
+    pub(crate) fn listen(&mut self) -> bool {
+        let mut part = [0; 1024];
+        loop {
+            match self.says.read(&mut part) {
+                Ok(0) => return false,
+                Ok(count) => {
+                    self.said.extend_from_slice(&part[..count]);
+                    // The last words count.
+                    let surplus = self.said.len().saturating_sub(MOST_SAID);
+                    self.said.drain(..surplus);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+            }
+        }
+    }
+
+    /// Returns what has come of it. One that takes too long has failed.
+    pub(crate) fn verdict(&mut self, now: Instant) -> Verdict {
+        let Some(status) = self.status else {
+            if now < self.deadline {
+                return Verdict::Pending;
+            }
+            process::kill(self.child);
+            let reason = format!("it was not ready within {} s", PATIENCE.as_secs());
+            return Verdict::Failed { reason };
+        };
+        self.listen();
+        let said = String::from_utf8_lossy(&self.said);
+        let last_words = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
+        match status {
+            ExitStatus::Code(0) if last_words == READY => Verdict::Ready,
+            _ if last_words.is_empty() => {
+                Verdict::Failed { reason: format!("it has ended with {status} before it was ready") }
+            }
+            _ => {
+                let last_words = last_words.strip_prefix("procmgr: ").unwrap_or(last_words);
+                Verdict::Failed { reason: format!("it has ended with {status}: {last_words}") }
+            }
+        }
+    }
+
+    /// Returns when it takes too long.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+}
+
+impl AsFd for Rehearsal {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.says.as_fd()
+    }
+}
+
+/// How long a rehearsal may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How much of what it says is kept.
+const MOST_SAID: usize = 1024;

@@ -1,0 +1,238 @@
+//! What a supervisor knows, in words that another image of the daemon can read.
+//!
+//! What of it outlives the daemon is in `state`; here is all of it, those who wait and what they have brought included.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use procmgr_config::{Definition, OnExit, ProgramName, Uid};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Moment;
+use crate::custody::Account;
+use crate::disposal::Foreign;
+use crate::event_loop::Terminal;
+use crate::latin::Bytes;
+use crate::packed::{PackedCaller, PackedPath, senseless};
+use crate::parcel::{Packer, Slot, Unpacker};
+use crate::state::stored::{StoredDefinition, StoredProcess};
+use crate::supervisor::call::Call;
+use crate::supervisor::event::{Caller, Pid};
+use crate::supervisor::program::{Origin, Program, Rest, Run, State};
+use crate::supervisor::{Snapshot, Standing};
+
+/// A [`Snapshot`].
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct StoredSupervisor {
+    socket_path: PackedPath,
+    state_path: Option<PackedPath>,
+    on_exit: StoredOnExit,
+    programs: Vec<StoredProgram>,
+    controls: Vec<(i32, PackedCaller)>,
+    upgrader: Option<PackedCaller>,
+    enders: Option<Vec<PackedCaller>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum StoredOnExit {
+    Leave,
+    Stop,
+}
+
+/// A [`Program`].
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredProgram {
+    name: Bytes,
+    definition: Option<StoredDefinition>,
+    #[serde(default)]
+    restarts: u32,
+    state: StoredState,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum StoredState {
+    Down(StoredRest),
+    Up(StoredRun),
+    Stopping { run: StoredRun, waiting: Vec<PackedCaller>, next: Option<StoredCall>, rest: StoredRest },
+    Backoff { until: Moment },
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum StoredRest {
+    Idle,
+    Stopped,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredRun {
+    main: StoredProcess,
+    /// `None` if it is that of the configuration.
+    definition: Option<StoredDefinition>,
+    is_taken_over: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredCall {
+    caller: Option<PackedCaller>,
+    arguments: Vec<Bytes>,
+    stdio: Option<Vec<Slot>>,
+}
+
+impl StoredSupervisor {
+    /// Puts a supervisor into words.
+    pub(crate) fn pack<'a>(snapshot: Snapshot<&'a Program<Terminal>>, packer: &mut Packer<'a>) -> Self {
+        let Snapshot { standing, programs, controls, upgrader, enders } = snapshot;
+        let Standing { socket_path, state_path, on_exit } = standing;
+        Self {
+            socket_path: socket_path.as_path().into(),
+            state_path: state_path.as_deref().map(Into::into),
+            on_exit: match on_exit {
+                OnExit::Leave => StoredOnExit::Leave,
+                OnExit::Stop => StoredOnExit::Stop,
+            },
+            programs: programs.into_iter().map(|program| StoredProgram::pack(program, packer)).collect(),
+            controls: controls.into_iter().map(|(Pid(pid), caller)| (pid, caller.into())).collect(),
+            upgrader: upgrader.map(Into::into),
+            enders: enders.map(|enders| enders.into_iter().map(Into::into).collect()),
+        }
+    }
+
+    /// Returns what the words mean. What somebody has brought is charged to the account of that user.
+    pub(crate) fn unpack(
+        self,
+        unpacker: &mut Unpacker,
+        account: impl Fn(Uid) -> Account,
+    ) -> io::Result<Snapshot<Program<Terminal>>> {
+        let Self { socket_path, state_path, on_exit, programs, controls, upgrader, enders } = self;
+        let standing = Standing {
+            socket_path: socket_path.into(),
+            state_path: state_path.map(Into::into),
+            on_exit: match on_exit {
+                StoredOnExit::Leave => OnExit::Leave,
+                StoredOnExit::Stop => OnExit::Stop,
+            },
+        };
+        let programs = programs.into_iter().map(|program| program.unpack(unpacker, &account));
+        Ok(Snapshot {
+            standing,
+            programs: programs.collect::<io::Result<_>>()?,
+            controls: controls.into_iter().map(|(pid, caller)| (Pid(pid), caller.into())).collect(),
+            upgrader: upgrader.map(Into::into),
+            enders: enders.map(|enders| enders.into_iter().map(Into::into).collect()),
+        })
+    }
+}
+
+impl StoredProgram {
+    fn pack<'a>(program: &'a Program<Terminal>, packer: &mut Packer<'a>) -> Self {
+        let Program { name, definition, restarts, state } = program;
+        let pack_run = |run: &Run| StoredRun::pack(run, definition.as_ref());
+        let state = match state {
+            State::Down(rest) => StoredState::Down((*rest).into()),
+            // It is spawned before anything else happens, so that nobody ever sees this.
+            State::Starting { .. } => StoredState::Down(StoredRest::Idle),
+            State::Up(run) => StoredState::Up(pack_run(run)),
+            State::Stopping { run, waiting, next, rest } => StoredState::Stopping {
+                run: pack_run(run),
+                waiting: waiting.iter().map(|caller| (*caller).into()).collect(),
+                next: next.as_ref().map(|call| StoredCall::pack(call, packer)),
+                rest: (*rest).into(),
+            },
+            State::Backoff { until } => StoredState::Backoff { until: packer.moment(*until) },
+        };
+        let definition = definition.as_deref().map(Into::into);
+        Self { name: Bytes(name.as_bytes().to_vec()), definition, restarts: *restarts, state }
+    }
+
+    fn unpack(
+        self,
+        unpacker: &mut Unpacker,
+        account: impl Fn(Uid) -> Account,
+    ) -> io::Result<Program<Terminal>> {
+        let Self { name: Bytes(name), definition, restarts, state } = self;
+        let name = ProgramName::new(&name);
+        let definition = definition.map(|definition| Arc::new(definition.into()));
+        let unpack_run = |run: StoredRun| run.unpack(&name, definition.as_ref());
+        let state = match state {
+            StoredState::Down(rest) => State::Down(rest.into()),
+            StoredState::Up(run) => State::Up(unpack_run(run)?),
+            StoredState::Stopping { run, waiting, next, rest } => State::Stopping {
+                run: unpack_run(run)?,
+                waiting: waiting.into_iter().map(Into::into).collect(),
+                next: next.map(|call| call.unpack(unpacker, account)).transpose()?,
+                rest: rest.into(),
+            },
+            StoredState::Backoff { until } => State::Backoff { until: unpacker.instant(until) },
+        };
+        Ok(Program { name, definition, restarts, state })
+    }
+}
+
+impl StoredRun {
+    fn pack(run: &Run, present: Option<&Arc<Definition>>) -> Self {
+        let Run { main, definition, origin } = run;
+        let is_present = present.is_some_and(|present| present == definition);
+        Self {
+            main: (*main).into(),
+            definition: (!is_present).then(|| (&**definition).into()),
+            is_taken_over: *origin == Origin::TakenOver,
+        }
+    }
+
+    fn unpack(self, program: &ProgramName, present: Option<&Arc<Definition>>) -> io::Result<Run> {
+        let Self { main, definition, is_taken_over } = self;
+        let definition = definition.map(|definition| Arc::new(definition.into()));
+        let definition = definition.or_else(|| present.cloned());
+        let definition =
+            definition.ok_or_else(|| senseless(format!("{program} runs without a definition")))?;
+        let origin = if is_taken_over { Origin::TakenOver } else { Origin::Own };
+        Ok(Run { main: main.into(), definition, origin })
+    }
+}
+
+impl StoredCall {
+    fn pack<'a>(call: &'a Call<Terminal>, packer: &mut Packer<'a>) -> Self {
+        let Call { caller, arguments, stdio } = call;
+        Self {
+            caller: caller.map(Into::into),
+            arguments: arguments.iter().cloned().map(Bytes).collect(),
+            stdio: stdio.as_ref().map(|stdio| stdio.pack(packer)),
+        }
+    }
+
+    fn unpack(self, unpacker: &mut Unpacker, account: impl Fn(Uid) -> Account) -> io::Result<Call<Terminal>> {
+        let Self { caller, arguments, stdio } = self;
+        let caller: Option<Caller> = caller.map(Into::into);
+        let stdio = match (stdio, &caller) {
+            (Some(slots), Some(caller)) => {
+                let account = account(caller.peer.uid);
+                Some(Rc::new(Foreign::unpack(slots, unpacker, &account)?))
+            }
+            (Some(_), None) => return Err(senseless("nobody has brought descriptors")),
+            (None, _) => None,
+        };
+        Ok(Call { caller, arguments: arguments.into_iter().map(|Bytes(word)| word).collect(), stdio })
+    }
+}
+
+impl From<Rest> for StoredRest {
+    fn from(rest: Rest) -> Self {
+        match rest {
+            Rest::Idle => Self::Idle,
+            Rest::Stopped => Self::Stopped,
+        }
+    }
+}
+
+impl From<StoredRest> for Rest {
+    fn from(rest: StoredRest) -> Self {
+        match rest {
+            StoredRest::Idle => Self::Idle,
+            StoredRest::Stopped => Self::Stopped,
+        }
+    }
+}
