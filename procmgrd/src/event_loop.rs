@@ -208,6 +208,8 @@ impl Daemon {
 
     fn spawn(&mut self, spawn: Spawn<Terminal>) -> Event<Terminal> {
         let job = spawn.job.clone();
+        // Whatever has befallen the records in this turn: what is started now is to be there.
+        self.keep_records();
         match self.spawner.spawn(spawn, &mut self.store) {
             Ok(process) => {
                 // Whoever had this PID before is dead, although nobody has told us yet.

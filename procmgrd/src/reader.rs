@@ -123,7 +123,11 @@ impl FrameReader {
     /// Returns whether anything came.
     fn read_body(&mut self, stream: BorrowedFd<'_>, mut body: PartialBody) -> Result<bool, End> {
         let filled = body.bytes.len();
-        body.bytes.resize(filled + body.missing.min(CHUNK), 0);
+        let more = body.missing.min(CHUNK);
+        body.bytes
+            .try_reserve(more)
+            .map_err(|_| End::Broken { id: body.header.id, refusal: Refusal::new(Code::Limit, NO_MEMORY) })?;
+        body.bytes.resize(filled + more, 0);
         let received = self.receive(stream, &mut body.bytes[filled..], body.header.id)?;
         let count = received.unwrap_or(0);
         body.missing -= count;
@@ -182,6 +186,8 @@ impl FrameReader {
                 Code::BadMsg,
                 format!("{arrived} descriptors came, and no request has more than {MAX_WANTED}"),
             )
+        } else if !is_memory_for(&bytes) {
+            refuse(Code::Limit, NO_MEMORY.to_owned())
         } else {
             Content::Body { body: bytes, descriptors }
         };
@@ -200,6 +206,17 @@ fn begin_body(header: &[u8; HEADER_LENGTH]) -> Result<PartialBody, End> {
     let missing = usize::try_from(header.length).unwrap_or(usize::MAX);
     Ok(PartialBody { header, bytes: Vec::new(), missing })
 }
+
+/// Returns whether there is memory to make something of a body: what decodes it cannot be told that there is none. That of a
+/// small one there always is, or the daemon would be dead already.
+fn is_memory_for(body: &[u8]) -> bool {
+    body.len() <= CHUNK || Vec::<u8>::new().try_reserve_exact(DECODED * body.len()).is_ok()
+}
+
+/// How many times its length a body may take, as `codec` promises, and what else is done with it.
+const DECODED: usize = 4;
+
+const NO_MEMORY: &str = "the daemon has no memory for so large a request";
 
 /// As many descriptors as the hungriest request has.
 const MAX_WANTED: usize = 3;

@@ -19,6 +19,9 @@ use signal_hook::iterator::exfiltrator::SignalOnly;
 /// The signals that the daemon listens to.
 const HANDLED: [Signal; 4] = [Signal::SIGCHLD, Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
 
+/// Those that it ignores; the first one by a habit of the language's runtime.
+const IGNORED: [Signal; 2] = [Signal::SIGPIPE, Signal::SIGXFSZ];
+
 /// What a signal tells the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signaled {
@@ -39,6 +42,8 @@ pub(crate) struct Signals {
 impl Signals {
     /// Starts to listen.
     pub(crate) fn install() -> io::Result<Self> {
+        // A file that would become longer than the limit on files allows is an error like any other.
+        ignore(Signal::SIGXFSZ)?;
         let (read, write) = UnixStream::pair()?;
         let signals = HANDLED.map(|signal| signal as i32);
         Ok(Self { delivery: SignalDelivery::with_pipe(read, write, SignalOnly, signals)? })
@@ -113,7 +118,7 @@ impl Drop for Blocked {
 /// Until then it has our handlers and our pipe, and a signal meant for it would be taken for one to the daemon; that
 /// is why signals are [`Blocked`] around the fork. Only async-signal-safe calls.
 pub(crate) fn reset_in_child() -> nix::Result<()> {
-    for signal in HANDLED.into_iter().chain([Signal::SIGPIPE]) {
+    for signal in HANDLED.into_iter().chain(IGNORED) {
         set_default(signal)?;
     }
     SigSet::empty().thread_set_mask()
@@ -122,4 +127,9 @@ pub(crate) fn reset_in_child() -> nix::Result<()> {
 fn set_default(number: Signal) -> nix::Result<()> {
     // SAFETY: the default disposition runs no code of ours.
     unsafe { signal(number, SigHandler::SigDfl) }.map(drop)
+}
+
+fn ignore(number: Signal) -> nix::Result<()> {
+    // SAFETY: to ignore a signal runs no code of ours.
+    unsafe { signal(number, SigHandler::SigIgn) }.map(drop)
 }

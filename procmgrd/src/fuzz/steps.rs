@@ -28,7 +28,8 @@ fn step(input: &mut Input<'_>) -> (Step, bool) {
         8..11 => Step::Die { victim: input.byte().into(), status: status(input) },
         11 | 12 => Step::Pass { time: Duration::from_millis(u64::from(input.byte()) * 100) },
         13 => Step::Configure { definitions: configuration(input) },
-        14 => Step::Reject,
+        14 if kind & 0x10 == 0 => Step::Reject,
+        14 => Step::Crash,
         _ => Step::Autostart,
     };
     (step, spawns_fail)

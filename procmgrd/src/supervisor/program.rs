@@ -46,18 +46,20 @@
 //! the others; without one it is a restart. Signal and status are spawned, or answered, in every state. Of what
 //! lingers, everything that concerns its run is possible; to start it again, by whatever way, is refused NOPROG.
 
+pub(crate) mod state;
+mod succession;
+
 use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
 use procmgr_config::{Action, Allowed, Definition, ProgramName, Rule};
-use procmgr_proto::event;
 use procmgr_proto::message::{Code, ExitStatus, Response};
 
 use crate::supervisor::call::{Call, refuse, reply};
-use crate::supervisor::condition::Condition;
 use crate::supervisor::event::{Caller, Effect, Job, Pid, Process, Report, Restart, Spawn};
-use crate::supervisor::memory::{Aim, Memory, Running};
+use crate::supervisor::memory::Memory;
+use crate::supervisor::program::state::{Origin, Rest, Run, State};
 
 /// One program.
 #[derive(Clone, Debug)]
@@ -68,66 +70,6 @@ pub(crate) struct Program<S> {
     /// How many times in a row it has been started, or is to be, for nobody.
     pub(crate) restarts: u32,
     pub(crate) state: State<S>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum State<S> {
-    Down(Rest),
-    /// Until its process has put itself on record, what is there is from before; should the start fail, it is so again.
-    Starting {
-        definition: Arc<Definition>,
-        before: Memory,
-    },
-    Up(Run),
-    /// Restarting, if a start comes `next`.
-    Stopping {
-        run: Run,
-        waiting: Vec<Caller>,
-        next: Option<Call<S>>,
-        rest: Rest,
-    },
-    Backoff {
-        until: Instant,
-    },
-}
-
-/// Why a program is down, or will be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rest {
-    /// Nobody has asked for that: a daemon that starts may start it.
-    Idle,
-    /// It was stopped on request, and stays so until somebody asks for more.
-    Stopped,
-}
-
-impl<S> State<S> {
-    fn describe(&self) -> &'static str {
-        match self {
-            Self::Down(_) => "down",
-            Self::Starting { .. } => "starting",
-            Self::Up(_) => "running",
-            Self::Stopping { next: None, .. } => "stopping",
-            Self::Stopping { next: Some(_), .. } => "restarting",
-            Self::Backoff { .. } => "waiting to be started again",
-        }
-    }
-}
-
-/// A main process, and the definition that it was started by.
-#[derive(Clone, Debug)]
-pub(crate) struct Run {
-    pub(crate) main: Process,
-    pub(crate) definition: Arc<Definition>,
-    pub(crate) origin: Origin,
-}
-
-/// Who has started a main process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// This daemon.
-    Own,
-    /// An earlier one, from which it was taken over.
-    TakenOver,
 }
 
 impl<S: Clone> Program<S> {
@@ -234,91 +176,6 @@ impl<S: Clone> Program<S> {
         }
     }
 
-    /// Makes of a program that is down what an earlier daemon has left on record; what was under way goes on, for nobody.
-    pub(crate) fn recall(
-        &mut self,
-        now: Instant,
-        memory: Memory,
-        living: Option<Process>,
-        effects: &mut Vec<Effect<S>>,
-    ) {
-        match memory {
-            Memory::Nothing => {}
-            Memory::Stopped => self.state = State::Down(Rest::Stopped),
-            Memory::Due { at, restarts } => {
-                self.restarts = restarts;
-                self.state = State::Backoff { until: at };
-            }
-            Memory::Running(Running { main, definition, aim, restarts, former: _ }) => {
-                self.restarts = restarts;
-                match (living, main) {
-                    (Some(main), _) => self.take_over(main, definition, aim, effects),
-                    (None, main) => self.recall_dead(now, main, definition, aim, effects),
-                }
-            }
-        }
-    }
-
-    fn take_over(
-        &mut self,
-        main: Process,
-        definition: Arc<Definition>,
-        aim: Aim,
-        effects: &mut Vec<Effect<S>>,
-    ) {
-        let program = self.name.clone();
-        effects.push(Effect::Report(Report::TakenOver { program, pid: main.pid }));
-        let definition = self.definition.clone().filter(|it| *it == definition).unwrap_or(definition);
-        let comes_back = self.definition.as_ref().is_some_and(|it| it.autostart.is_some());
-        let run = Run { main, definition, origin: Origin::TakenOver };
-        match aim {
-            Aim::Run => self.state = State::Up(run),
-            Aim::Stop => self.stop_run(run, Vec::new(), Rest::Stopped, Call::of_nobody(), effects),
-            Aim::End | Aim::Restart => {
-                let next = (aim == Aim::Restart || comes_back).then(Call::of_nobody);
-                effects.push(self.stop_effect(&run, Call::of_nobody()));
-                self.state = State::Stopping { run, waiting: Vec::new(), next, rest: Rest::Idle };
-            }
-        }
-    }
-
-    fn recall_dead(
-        &mut self,
-        now: Instant,
-        main: Option<Process>,
-        definition: Arc<Definition>,
-        aim: Aim,
-        effects: &mut Vec<Effect<S>>,
-    ) {
-        match (aim, main) {
-            (Aim::Run, Some(main)) => {
-                self.state = State::Up(Run { main, definition, origin: Origin::TakenOver });
-                self.main_exited(now, ExitStatus::Unknown, effects);
-            }
-            (Aim::Stop, _) => self.state = State::Down(Rest::Stopped),
-            (Aim::Run | Aim::End, _) => {}
-            (Aim::Restart, _) => self.state = State::Backoff { until: now },
-        }
-    }
-
-    /// Has the program end because the daemon does. Whoever waits for its restart waits in vain.
-    pub(crate) fn end(&mut self, effects: &mut Vec<Effect<S>>) {
-        match &mut self.state {
-            State::Down(_) | State::Starting { .. } => {}
-            State::Up(run) => {
-                let run = run.clone();
-                self.stop_run(run, Vec::new(), Rest::Idle, Call::of_nobody(), effects);
-            }
-            State::Stopping { next, rest, .. } => {
-                if let Some(call) = next.take() {
-                    *rest = Rest::Idle;
-                    call.refuse(Code::Shutdown, ENDS_BEFORE.to_owned(), effects);
-                }
-            }
-            State::Backoff { .. } => self.state = State::Down(Rest::Idle),
-        }
-    }
-
     /// Takes note of what the configuration says now; `None` if it does not name the program any more.
     ///
     /// A run goes on under the definition that it was started by. Returns what the configuration said before.
@@ -326,11 +183,11 @@ impl<S: Clone> Program<S> {
         mem::replace(&mut self.definition, definition)
     }
 
-    /// Returns the callers that wait for this program, which nobody will answer after this.
+    /// Returns the callers that wait for this program, which nobody will answer after this. What they wait for goes on.
     pub(crate) fn abandon(&mut self) -> Vec<Caller> {
         match &mut self.state {
             State::Stopping { waiting, next, .. } => {
-                let restarter = next.take().and_then(|call| call.caller);
+                let restarter = next.as_mut().and_then(|call| mem::replace(call, Call::of_nobody()).caller);
                 mem::take(waiting).into_iter().chain(restarter).collect()
             }
             State::Down(_) | State::Starting { .. } | State::Up(_) | State::Backoff { .. } => Vec::new(),
@@ -355,41 +212,6 @@ impl<S: Clone> Program<S> {
         self.run().map(|run| run.main.pid)
     }
 
-    /// Returns what is to be on record.
-    pub(crate) fn memory(&self) -> Memory {
-        match &self.state {
-            State::Down(Rest::Idle) => Memory::Nothing,
-            State::Down(Rest::Stopped) => Memory::Stopped,
-            State::Starting { before, .. } => before.clone(),
-            State::Up(run) => self.memory_of(run, Aim::Run),
-            State::Stopping { run, next: Some(_), .. } => self.memory_of(run, Aim::Restart),
-            State::Stopping { run, rest: Rest::Stopped, .. } => self.memory_of(run, Aim::Stop),
-            State::Stopping { run, rest: Rest::Idle, .. } => self.memory_of(run, Aim::End),
-            State::Backoff { until } => Memory::Due { at: *until, restarts: self.restarts },
-        }
-    }
-
-    fn memory_of(&self, run: &Run, aim: Aim) -> Memory {
-        let (main, definition) = (Some(run.main), Arc::clone(&run.definition));
-        Memory::Running(Running { main, former: None, definition, aim, restarts: self.restarts })
-    }
-
-    /// Returns what the process that is to become the main process puts on record before it is executed.
-    pub(crate) fn signed(&self, job: &Job, process: Option<Process>) -> Memory {
-        Memory::Running(Running {
-            main: process,
-            former: self.run().map(|run| run.main),
-            definition: Arc::clone(&job.definition),
-            aim: Aim::Run,
-            restarts: self.restarts_by(job),
-        })
-    }
-
-    /// Returns how many restarts in a row it will have been after this one. Somebody's request begins a new row.
-    fn restarts_by(&self, job: &Job) -> u32 {
-        if job.caller.is_some() { 0 } else { self.restarts }
-    }
-
     /// Returns when the program is to be started, if it is.
     pub(crate) fn start_due(&self) -> Option<Instant> {
         match self.state {
@@ -410,27 +232,6 @@ impl<S: Clone> Program<S> {
             |rule: &&Rule| present.is_some_and(|it| it.script == rule.script && it.identity == rule.identity);
         let older = effective.filter(|rule| !is_same(rule));
         present.into_iter().chain(older).map(|rule| rule.allowed)
-    }
-
-    /// Returns what can be told of the program.
-    pub(crate) fn condition(&self) -> Condition {
-        let state = match self.state {
-            State::Down(_) => event::State::Down,
-            State::Starting { .. } => event::State::Starting,
-            State::Up(_) => event::State::Running,
-            State::Stopping { next: None, .. } => event::State::Stopping,
-            State::Stopping { next: Some(_), .. } => event::State::Restarting,
-            State::Backoff { .. } => event::State::BackOff,
-        };
-        let run = self.run();
-        let is_outdated = self.definition.as_ref().zip(run).is_some_and(|(it, run)| *it != run.definition);
-        Condition {
-            state,
-            main: run.map(|run| run.main.pid),
-            is_adopted: run.is_some_and(|run| run.origin == Origin::TakenOver),
-            is_lingering: self.definition.is_none(),
-            is_outdated,
-        }
     }
 
     /// Returns whose request is going to end the main process, if one is.
@@ -656,13 +457,6 @@ impl<S: Clone> Program<S> {
             Action::Stop | Action::Reload | Action::Signal | Action::Status => {
                 of_run.or(self.definition.as_ref())
             }
-        }
-    }
-
-    fn run(&self) -> Option<&Run> {
-        match &self.state {
-            State::Up(run) | State::Stopping { run, .. } => Some(run),
-            State::Down(_) | State::Starting { .. } | State::Backoff { .. } => None,
         }
     }
 

@@ -127,6 +127,8 @@ pub(crate) fn take_over(options: Options, arrival: &Arrival) -> Result<(), Error
     }
     daemon.server.claim(&daemon.poller, Instant::now()).map_err(cannot())?;
     signals::unblock().map_err(Error::system("let signals through"))?;
+    // From here on, what is started is to be on record.
+    daemon.keep_records();
     // Nobody has listened for a while.
     daemon.reap()?;
     daemon.step(Event::Upgraded);

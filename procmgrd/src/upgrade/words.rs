@@ -19,7 +19,8 @@ use crate::parcel::{Packer, Slot, Unpacker};
 use crate::state::stored::{StoredDefinition, StoredProcess};
 use crate::supervisor::call::Call;
 use crate::supervisor::event::{Caller, Pid};
-use crate::supervisor::program::{Origin, Program, Rest, Run, State};
+use crate::supervisor::program::Program;
+use crate::supervisor::program::state::{Origin, Rest, Run, State};
 use crate::supervisor::{Snapshot, Standing};
 
 /// A [`Snapshot`].

@@ -5,6 +5,7 @@
 mod autostart;
 mod beside;
 mod deaths;
+mod memories;
 mod reconfiguration;
 mod requests;
 mod rights;
@@ -12,6 +13,8 @@ mod shutdown;
 mod spawns;
 mod steps;
 mod subscriptions;
+mod succession;
+mod upgrades;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -337,6 +340,11 @@ fn spawn_with(
 fn spawn_for_nobody(program: &Definition) -> Effect<Terminal> {
     let job = job(program, Action::Start, None);
     Effect::Spawn(Spawn { job, arguments: Vec::new(), main: None, stdio: None, memory: None })
+}
+
+fn spawn_stop_for_nobody(program: &Definition, main: Pid) -> Effect<Terminal> {
+    let job = job(program, Action::Stop, None);
+    Effect::Spawn(Spawn { job, arguments: Vec::new(), main: Some(main), stdio: None, memory: None })
 }
 
 fn job(program: &Definition, action: Action, client: Option<u64>) -> Job {

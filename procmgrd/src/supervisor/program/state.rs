@@ -1,0 +1,107 @@
+//! The states of a program, and what can be told of one that is in them.
+//!
+//! How one follows from another is told next door, in `program`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use procmgr_config::Definition;
+use procmgr_proto::event;
+
+use crate::supervisor::call::Call;
+use crate::supervisor::condition::Condition;
+use crate::supervisor::event::{Caller, Process};
+use crate::supervisor::memory::Memory;
+use crate::supervisor::program::Program;
+
+#[derive(Clone, Debug)]
+pub(crate) enum State<S> {
+    Down(Rest),
+    /// Until its process has put itself on record, what is there is from before; should the start fail, it is so again.
+    Starting {
+        definition: Arc<Definition>,
+        before: Memory,
+    },
+    Up(Run),
+    /// Restarting, if a start comes `next`.
+    Stopping {
+        run: Run,
+        waiting: Vec<Caller>,
+        next: Option<Call<S>>,
+        rest: Rest,
+    },
+    Backoff {
+        until: Instant,
+    },
+}
+
+/// Why a program is down, or will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// Nobody has asked for that: a daemon that starts may start it.
+    Idle,
+    /// It was stopped on request, and stays so until somebody asks for more.
+    Stopped,
+}
+
+impl<S> State<S> {
+    /// Returns the word for it, for people.
+    pub(super) fn describe(&self) -> &'static str {
+        match self {
+            Self::Down(_) => "down",
+            Self::Starting { .. } => "starting",
+            Self::Up(_) => "running",
+            Self::Stopping { next: None, .. } => "stopping",
+            Self::Stopping { next: Some(_), .. } => "restarting",
+            Self::Backoff { .. } => "waiting to be started again",
+        }
+    }
+}
+
+/// A main process, and the definition that it was started by.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) main: Process,
+    pub(crate) definition: Arc<Definition>,
+    pub(crate) origin: Origin,
+}
+
+/// Who has started a main process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// This daemon.
+    Own,
+    /// An earlier one, from which it was taken over.
+    TakenOver,
+}
+
+impl<S> Program<S> {
+    /// Returns what can be told of the program.
+    pub(crate) fn condition(&self) -> Condition {
+        let state = match self.state {
+            State::Down(_) => event::State::Down,
+            State::Starting { .. } => event::State::Starting,
+            State::Up(_) => event::State::Running,
+            State::Stopping { next: None, .. } => event::State::Stopping,
+            State::Stopping { next: Some(_), .. } => event::State::Restarting,
+            State::Backoff { .. } => event::State::BackOff,
+        };
+        let run = self.run();
+        let is_outdated = self.definition.as_ref().zip(run).is_some_and(|(it, run)| *it != run.definition);
+        Condition {
+            state,
+            main: run.map(|run| run.main.pid),
+            is_adopted: run.is_some_and(|run| run.origin == Origin::TakenOver),
+            is_lingering: self.definition.is_none(),
+            is_outdated,
+        }
+    }
+
+    /// Returns the main process with what it was started by, if there is one.
+    pub(super) fn run(&self) -> Option<&Run> {
+        match &self.state {
+            State::Up(run) | State::Stopping { run, .. } => Some(run),
+            State::Down(_) | State::Starting { .. } | State::Backoff { .. } => None,
+        }
+    }
+}
