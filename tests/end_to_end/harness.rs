@@ -15,6 +15,8 @@ use nix::unistd::{Pid, geteuid};
 use procmgr_proto::client::Client;
 use tempfile::TempDir;
 
+use crate::succession::end_all_of;
+
 /// How long anything may take before a test gives up: far longer than it takes, even on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -142,15 +144,18 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        let Some(mut daemon) = self.daemon.take() else { return };
-        let pid = Pid::from_raw(daemon.id().cast_signed());
-        let scripts = children(pid);
-        let _ = kill(pid, Signal::SIGKILL);
-        let _ = daemon.wait();
-        for script in scripts {
-            // Each script leads a process group of its own.
-            let _ = killpg(script, Signal::SIGKILL);
+        if let Some(mut daemon) = self.daemon.take() {
+            let pid = Pid::from_raw(daemon.id().cast_signed());
+            let scripts = children(pid);
+            let _ = kill(pid, Signal::SIGKILL);
+            let _ = daemon.wait();
+            for script in scripts {
+                // Each script leads a process group of its own.
+                let _ = killpg(script, Signal::SIGKILL);
+            }
         }
+        // Programs may have outlived the daemon that has started them.
+        end_all_of(self.folder.path());
     }
 }
 

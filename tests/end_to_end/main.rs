@@ -8,6 +8,7 @@
 )]
 
 mod actions;
+mod adoption;
 mod command_line;
 mod configuration;
 mod daemon;
@@ -22,5 +23,6 @@ mod restarts;
 mod rights;
 mod scripts;
 mod socket_file;
+mod succession;
 mod versions;
 mod watch;
