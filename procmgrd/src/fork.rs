@@ -271,3 +271,81 @@ const FAILED: isize = 1;
 
 /// The start of a process that need not be known from all others.
 const NOT_ASKED: Ticks = Ticks(0);
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::sync::Arc;
+
+    use procmgr_config::{Definition, ProgramName, Rule};
+
+    use super::*;
+    use crate::stat::Stat;
+    use crate::state::store::Store;
+    use crate::supervisor::memory::{Aim, Memory, Running};
+
+    fn running(main: Option<Process>) -> Memory {
+        let definition = Arc::new(Definition::new(ProgramName::new(b"p"), |_| Rule::default()));
+        Memory::Running(Running { main, former: None, definition, aim: Aim::Run, restarts: 0 })
+    }
+
+    fn reap(process: Process) -> nix::sys::wait::WaitStatus {
+        nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(process.pid.0), None).unwrap()
+    }
+
+    type Run = for<'a> fn(Prepared<'a>) -> Result<Process, (Step, io::Error)>;
+
+    const WAYS: [Run; 2] = [|prepared| prepared.run_as_daemon(), |prepared| prepared.run_as_other()];
+
+    /// Runs a command in one of the ways, as nobody else, with a signature for this store.
+    fn run(way: Run, command: &Command, store: &mut Store) -> Result<Process, (Step, io::Error)> {
+        let null = || OwnedFd::from(File::open("/dev/null").unwrap());
+        let terminal = [null(), null(), null()];
+        let limit = DescriptorLimit::raise().unwrap();
+        let signature = store.signature(&ProgramName::new(b"p"), &running(None));
+        let length = signature.as_ref().map(Signature::length);
+        let identity = Identity::default();
+        let result = way(Prepared::new(command, &identity, None, limit, &terminal, signature).unwrap());
+        if let Some(length) = length {
+            store.signed(length, Instant::now());
+        }
+        result
+    }
+
+    fn store(folder: &Path) -> Store {
+        let (mut store, _) = Store::open(folder.join("state"), Instant::now()).unwrap();
+        store.write_all([].into_iter(), Instant::now());
+        store
+    }
+
+    #[test]
+    fn a_process_is_on_record_when_it_is_executed_and_as_what_it_is() {
+        for way in WAYS {
+            let folder = tempfile::tempdir().unwrap();
+            let mut store = store(folder.path());
+            let mut command = Command::new("/bin/sh");
+            command.args(["-c", "kill -STOP $$; exit 3"]);
+            let process = run(way, &command, &mut store).unwrap();
+            assert_eq!(Stat::of(process.pid).unwrap().started, process.started);
+            assert!(!store.wants_all(Instant::now()), "it has signed");
+            drop(store);
+            let (_, reading) = Store::open(folder.path().join("state"), Instant::now()).unwrap();
+            assert_eq!(reading.memories, [(ProgramName::new(b"p"), running(Some(process)))]);
+            process::kill(process.pid);
+            reap(process);
+        }
+    }
+
+    #[test]
+    fn whoever_cannot_be_executed_is_told_and_was_on_record() {
+        for way in WAYS {
+            let folder = tempfile::tempdir().unwrap();
+            let mut store = store(folder.path());
+            let (step, error) = run(way, &Command::new("/nowhere/sh"), &mut store).unwrap_err();
+            assert_eq!((step, error.kind()), (Step::Exec, io::ErrorKind::NotFound));
+            drop(store);
+            let (_, reading) = Store::open(folder.path().join("state"), Instant::now()).unwrap();
+            assert_eq!(reading.memories.len(), 1);
+        }
+    }
+}

@@ -308,3 +308,6 @@ const ROOM_TO_GROW: u64 = 256 * 1024;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(64);
+
+#[cfg(test)]
+mod tests;

@@ -329,7 +329,13 @@ impl Model {
         let asked = self.asked.remove(&caller).expect("a request is answered once");
         let main = self.mains.get(&asked.program);
         match response {
-            Response::Refused(_) => return,
+            Response::Refused(_) => {
+                // A restart that has waited for the end of a stop, and then failed, has asked for more nevertheless.
+                if self.death.is_some() {
+                    self.stopped.remove(&asked.program);
+                }
+                return;
+            }
             Response::Status { running } => assert_eq!(*running, main.is_some()),
             Response::Exited(status) => {
                 let death = self.death.as_ref().expect("somebody has died");
