@@ -184,7 +184,7 @@ fn serve(
         signals,
         server,
         spawner: Spawner { shell, search_path, is_in_foreground: foreground, descriptor_limit },
-        wards: Wards::default(),
+        wards: Wards::new(descriptor_limit.count()),
         store,
         config,
         journal: Journal::default(),

@@ -13,8 +13,10 @@ use crate::poll::{Interest, Poller, Source};
 use crate::supervisor::event::{Pid, Process};
 
 /// All of them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Wards {
+    /// How many may be watched: clients need descriptors, too.
+    most_watched: usize,
     watched: HashMap<Pid, PidFd>,
     /// Those that nothing tells of, for want of descriptors. They are looked after from time to time.
     unwatched: HashMap<Pid, Process>,
@@ -22,6 +24,12 @@ pub(crate) struct Wards {
 }
 
 impl Wards {
+    /// Begins with none, and the descriptors that the daemon may have.
+    pub(crate) fn new(descriptors: usize) -> Self {
+        let most_watched = descriptors / 4;
+        Self { most_watched, watched: HashMap::new(), unwatched: HashMap::new(), look_at: None }
+    }
+
     /// Takes a process into care. Returns whether it lives.
     pub(crate) fn take_in(&mut self, process: Process, poller: &Poller, now: Instant) -> bool {
         match PidFd::open(process) {
@@ -32,14 +40,14 @@ impl Wards {
         true
     }
 
-    /// Has a process watched from now on.
+    /// Has a process watched from now on, if there is a place.
     pub(crate) fn watch(&mut self, pidfd: PidFd, poller: &Poller, now: Instant) {
         let process = pidfd.process();
-        match poller.add(&pidfd, Source::Ward(process.pid), Interest::READABLE) {
-            Ok(()) => {
-                self.watched.insert(process.pid, pidfd);
-            }
-            Err(_) => self.leave_unwatched(process, now),
+        let is_place = self.watched.len() < self.most_watched;
+        if is_place && poller.add(&pidfd, Source::Ward(process.pid), Interest::READABLE).is_ok() {
+            self.watched.insert(process.pid, pidfd);
+        } else {
+            self.leave_unwatched(process, now);
         }
     }
 
@@ -100,3 +108,95 @@ impl Wards {
 
 /// How often those are looked after that nothing tells of.
 const PAUSE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command, Stdio};
+
+    use super::*;
+    use crate::stat::Stat;
+
+    struct World {
+        wards: Wards,
+        poller: Poller,
+        now: Instant,
+    }
+
+    impl World {
+        fn new(descriptors: usize) -> Self {
+            Self { wards: Wards::new(descriptors), poller: Poller::new().unwrap(), now: Instant::now() }
+        }
+
+        fn take_in(&mut self, process: Process) -> bool {
+            self.wards.take_in(process, &self.poller, self.now)
+        }
+
+        /// Waits until a process that is watched has ended.
+        fn wait(&self) -> Pid {
+            match self.poller.wait(None).unwrap().as_slice() {
+                [ready] => match ready.source {
+                    Source::Ward(pid) => pid,
+                    other => panic!("{other:?}"),
+                },
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn child() -> (Child, Process) {
+        let child = Command::new("/bin/cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let pid = Pid(child.id().cast_signed());
+        let process = Process { pid, started: Stat::of(pid).unwrap().started };
+        (child, process)
+    }
+
+    #[test]
+    fn a_process_in_care_is_signalled_its_end_is_told_and_then_it_is_none_of_ours() {
+        let (mut child, process) = child();
+        let mut world = World::new(100);
+        assert!(world.take_in(process));
+        assert!(world.wards.next_deadline().is_none());
+        world.wards.terminate(process.pid).unwrap().unwrap();
+        assert_eq!(world.wait(), process.pid);
+        assert_eq!(world.wards.release(process.pid, &world.poller), Some(ExitStatus::Signal(15)));
+        assert_eq!(world.wards.release(process.pid, &world.poller), None);
+        assert!(world.wards.terminate(process.pid).is_none());
+        child.wait().unwrap();
+        assert!(!world.take_in(process));
+    }
+
+    #[test]
+    fn those_for_whom_there_is_no_descriptor_are_looked_after_from_time_to_time() {
+        let (mut one, first) = child();
+        let (mut other, second) = child();
+        let mut world = World::new(4);
+        assert!(world.take_in(first) && world.take_in(second));
+        assert_eq!(world.wards.next_deadline(), Some(world.now + PAUSE));
+        assert_eq!(world.wards.look(&world.poller, world.now), []);
+        world.wards.terminate(second.pid).unwrap().unwrap();
+        other.wait().unwrap();
+        let later = world.now + PAUSE;
+        assert_eq!(world.wards.look(&world.poller, later), [second.pid]);
+        assert_eq!(world.wards.release(second.pid, &world.poller), Some(ExitStatus::Unknown));
+        assert_eq!(world.wards.next_deadline(), None);
+        one.kill().unwrap();
+        one.wait().unwrap();
+        assert_eq!(world.wait(), first.pid);
+    }
+
+    #[test]
+    fn one_that_was_not_watched_is_as_soon_as_there_is_a_place() {
+        let (mut one, first) = child();
+        let (mut other, second) = child();
+        let mut world = World::new(4);
+        assert!(world.take_in(first) && world.take_in(second));
+        one.kill().unwrap();
+        one.wait().unwrap();
+        world.wards.release(first.pid, &world.poller);
+        assert_eq!(world.wards.look(&world.poller, world.now + PAUSE), []);
+        assert_eq!(world.wards.next_deadline(), None);
+        other.kill().unwrap();
+        other.wait().unwrap();
+        assert_eq!(world.wait(), second.pid);
+    }
+}

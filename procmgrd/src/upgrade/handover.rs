@@ -156,7 +156,7 @@ fn unpack(options: Options, arrival: &Arrival) -> io::Result<Daemon> {
     let owner = geteuid();
     let account = |uid| server.account(uid);
     let supervisor = Supervisor::restored(supervisor.unpack(&mut unpacker, account)?, Uid(owner.as_raw()));
-    let mut taken = Wards::default();
+    let mut taken = Wards::new(limit.count());
     for (process, slot) in wards.watched {
         taken.watch(PidFd::over(process.into(), unpacker.take(slot)?), &poller, now);
     }
