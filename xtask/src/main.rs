@@ -3,6 +3,7 @@
 //! Only the choice is made here; each task has a room of its own.
 
 mod bench;
+mod chaos;
 mod demo;
 mod fuzz;
 mod stage;
@@ -19,6 +20,8 @@ fn main() -> ExitCode {
         ["bench", "crowd", ref options @ ..] => bench::run(options),
         // Not for people: a benchmark calls itself for each of the others that it needs.
         ["bench", "role", ref orders @ ..] => bench::play(orders),
+        ["chaos", "role", ref orders @ ..] => chaos::role(orders),
+        ["chaos", ref options @ ..] => chaos::run(options),
         ["demo"] => demo::run(),
         ["fuzz"] => fuzz::run("60"),
         ["fuzz", seconds] => fuzz::run(seconds),
@@ -43,6 +46,9 @@ Usage: cargo xtask TASK
   bench crowd [--quick] [--strict]
                   Measures how long honest clients wait while others crowd the socket;
                   quickly, to see that it works; failing if they wait for too long
+  chaos [KILLS] [--quick] [--seed N]
+                  Kills and upgrades the daemon again and again under load, and fails if anything
+                  gets lost; best as root
   demo            Builds procmgr and plays a session with it, each step checked
   fuzz [SECONDS]  Feeds each target of the fuzzer with made-up input, for a minute, or SECONDS
   tidy            Checks the rules of the house that no compiler knows

@@ -1,0 +1,300 @@
+//! The model: what must be true of a program, by the answers that there were, and which answers can be.
+//!
+//! Nothing is asked or looked at here.
+
+use std::fmt;
+
+use crate::chaos::cast::{Keeper, Program, Trait};
+use crate::chaos::random::Random;
+use crate::chaos::wire::Response;
+
+/// What can be done with a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    Start,
+    Stop,
+    Restart,
+    Reload,
+    Signal,
+    Status,
+}
+
+/// What the last answer that counts says about a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Belief {
+    /// It runs, or will again, unless its process has died by itself.
+    Running,
+    /// It does not, until somebody asks for that.
+    Stopped,
+    /// A request was not answered, or more can be the case than the model knows.
+    Unknown,
+}
+
+/// What is known of a program beside the belief.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known<'a> {
+    pub(super) program: &'a Program,
+    pub(super) belief: Belief,
+    /// Whether a process of it has died, since it was believed to run, that nobody has asked the daemon to end.
+    pub(super) has_died: bool,
+}
+
+impl Action {
+    /// Chooses one; those that change something more often.
+    pub(super) fn choose(random: &mut Random, belief: Belief) -> Self {
+        let common: &[Self] = match belief {
+            Belief::Running => &[Self::Stop, Self::Restart, Self::Restart, Self::Reload, Self::Status],
+            Belief::Stopped => &[Self::Start, Self::Start, Self::Start, Self::Status],
+            Belief::Unknown => &[Self::Start, Self::Stop, Self::Restart, Self::Status],
+        };
+        let any = [Self::Start, Self::Stop, Self::Restart, Self::Reload, Self::Signal, Self::Status];
+        let choice = if random.once_in(5) { &any } else { common };
+        *random.choose(choice)
+    }
+
+    /// Returns its name on the wire.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+            Self::Reload => "reload",
+            Self::Signal => "signal",
+            Self::Status => "status",
+        }
+    }
+
+    /// Returns whether it may change what a program is.
+    pub(super) fn acts(self, program: &Program) -> bool {
+        match self {
+            Self::Start | Self::Stop | Self::Restart => true,
+            Self::Reload => !program.has(Trait::ControlScripts),
+            Self::Signal | Self::Status => false,
+        }
+    }
+}
+
+impl Known<'_> {
+    /// Returns what is to be believed after an answer; `None` if it cannot be.
+    pub(super) fn after(self, action: Action, response: &Response) -> Option<Belief> {
+        if self.program.keeper == Keeper::All {
+            return is_possible_at_any_time(self.program, response).then_some(Belief::Unknown);
+        }
+        let code = match response {
+            Response::Refused { code, .. } => code.as_str(),
+            _ => "",
+        };
+        match action {
+            Action::Start => self.after_start(response, code),
+            Action::Stop => self.after_stop(response, code),
+            Action::Reload if self.program.has(Trait::ControlScripts) => self.after_script(response, code),
+            Action::Restart | Action::Reload => self.after_restart(response, code),
+            Action::Signal => {
+                let is_script = self.program.has(Trait::ControlScripts);
+                let is_expected =
+                    *response == if is_script { Response::Exited((0, 0)) } else { Response::Done };
+                is_expected.then_some(self.belief)
+            }
+            Action::Status => self.after_status(response),
+        }
+    }
+
+    /// Returns whether it may be found without a process.
+    pub(super) fn may_be_down(self) -> bool {
+        self.belief != Belief::Running || self.has_died
+    }
+
+    /// Returns whether it may be found with a process.
+    pub(super) fn may_be_up(self) -> bool {
+        self.belief != Belief::Stopped
+    }
+
+    /// Returns whether it may be dead without being about to be started again.
+    fn may_be_down_for_good(self) -> bool {
+        self.may_be_down() && (self.belief != Belief::Running || !self.program.has(Trait::RestartDelay))
+    }
+
+    fn after_start(self, response: &Response, code: &str) -> Option<Belief> {
+        match response {
+            Response::Done => self.may_be_down().then_some(Belief::Running),
+            Response::Refused { .. } if code == "BUSY" => self.may_be_up().then_some(self.belief),
+            _ => None,
+        }
+    }
+
+    fn after_stop(self, response: &Response, code: &str) -> Option<Belief> {
+        match response {
+            Response::Exited(_) => self.may_be_up().then_some(Belief::Stopped),
+            // It was about to be started again.
+            Response::Done => (self.may_be_up() && self.may_be_down()).then_some(Belief::Stopped),
+            Response::Refused { .. } if code == "NOTRUNNING" => self.down(),
+            _ => None,
+        }
+    }
+
+    fn after_restart(self, response: &Response, code: &str) -> Option<Belief> {
+        match response {
+            Response::Done => self.may_be_up().then_some(Belief::Running),
+            Response::Refused { .. } if code == "NOTRUNNING" => self.down(),
+            // What a restart that was not answered has begun may still go on.
+            Response::Refused { .. } if code == "BUSY" => {
+                (self.belief == Belief::Unknown).then_some(Belief::Unknown)
+            }
+            _ => None,
+        }
+    }
+
+    fn after_script(self, response: &Response, code: &str) -> Option<Belief> {
+        match response {
+            Response::Exited((0, 0)) => self.may_be_up().then_some(self.belief),
+            Response::Refused { .. } if code == "NOTRUNNING" => self.may_be_down().then_some(self.belief),
+            _ => None,
+        }
+    }
+
+    fn after_status(self, response: &Response) -> Option<Belief> {
+        let is_running = match (response, self.program.has(Trait::ControlScripts)) {
+            (Response::Status { is_running }, false) => *is_running,
+            (Response::Exited((0, code @ (0 | 1))), true) => *code == 0,
+            _ => return None,
+        };
+        let is_possible = if is_running { self.may_be_up() } else { self.may_be_down() };
+        is_possible.then_some(self.belief)
+    }
+
+    /// Returns what is to be believed of a program that is said to be down. The next daemon starts it, if it is one of
+    /// those, unless it was stopped.
+    fn down(self) -> Option<Belief> {
+        let belief = match self.belief {
+            Belief::Running | Belief::Unknown if self.program.has(Trait::Autostart) => Belief::Unknown,
+            Belief::Running | Belief::Unknown | Belief::Stopped => Belief::Stopped,
+        };
+        self.may_be_down_for_good().then_some(belief)
+    }
+}
+
+/// Returns whether an answer is a sensible one, whoever else asks at the same time.
+fn is_possible_at_any_time(program: &Program, response: &Response) -> bool {
+    match response {
+        Response::Done | Response::Exited(_) | Response::Status { .. } => true,
+        Response::Refused { code, .. } => match code.as_str() {
+            "BUSY" | "NOTRUNNING" | "CANCELLED" => true,
+            "NOPROG" => program.may_be_absent(),
+            _ => false,
+        },
+        Response::Reloaded | Response::Subscribed(_) => false,
+    }
+}
+
+impl fmt::Display for Belief {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Running => "believed to run",
+            Self::Stopped => "believed to be stopped",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(
+        program: &Program,
+        belief: Belief,
+        has_died: bool,
+        action: Action,
+        word: &str,
+    ) -> Option<Belief> {
+        let response = match word {
+            "done" => Response::Done,
+            "exited" => Response::Exited((0, 0)),
+            "killed" => Response::Exited((1, 15)),
+            "runs" => Response::Status { is_running: true },
+            "runs not" => Response::Status { is_running: false },
+            code => Response::Refused { code: code.to_owned(), text: String::new() },
+        };
+        Known { program, belief, has_died }.after(action, &response)
+    }
+
+    #[test]
+    fn what_was_answered_is_believed() {
+        let plain = Program::with(&[], Keeper::Client(0));
+        for (action, word, belief) in [
+            (Action::Start, "done", Belief::Running),
+            (Action::Stop, "killed", Belief::Stopped),
+            (Action::Restart, "done", Belief::Running),
+            (Action::Reload, "done", Belief::Running),
+            (Action::Status, "runs", Belief::Unknown),
+            (Action::Stop, "NOTRUNNING", Belief::Stopped),
+            (Action::Start, "BUSY", Belief::Unknown),
+        ] {
+            assert_eq!(
+                after(&plain, Belief::Unknown, false, action, word),
+                Some(belief),
+                "{action:?} {word}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_contradicts_an_answer_is_no_answer() {
+        let plain = Program::with(&[], Keeper::Client(0));
+        for (belief, action, word) in [
+            (Belief::Running, Action::Start, "done"),
+            (Belief::Running, Action::Stop, "NOTRUNNING"),
+            (Belief::Running, Action::Stop, "done"),
+            (Belief::Running, Action::Status, "runs not"),
+            (Belief::Running, Action::Restart, "BUSY"),
+            (Belief::Stopped, Action::Start, "BUSY"),
+            (Belief::Stopped, Action::Stop, "killed"),
+            (Belief::Stopped, Action::Restart, "done"),
+            (Belief::Stopped, Action::Status, "runs"),
+        ] {
+            assert_eq!(after(&plain, belief, false, action, word), None, "{belief:?} {action:?} {word}");
+        }
+        for action in [Action::Start, Action::Stop, Action::Restart, Action::Signal, Action::Status] {
+            for word in ["SPAWN", "LIMIT", "SHUTDOWN", "NOPROG", "CANCELLED"] {
+                assert_eq!(after(&plain, Belief::Unknown, false, action, word), None, "{action:?} {word}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_death_explains_that_a_program_is_down() {
+        let plain = Program::with(&[], Keeper::Client(0));
+        let delayed = Program::with(&[Trait::RestartDelay], Keeper::Client(0));
+        let comes_back = Program::with(&[Trait::Autostart], Keeper::Client(0));
+        let died = |program, action, word| after(program, Belief::Running, true, action, word);
+        assert_eq!(died(&plain, Action::Start, "done"), Some(Belief::Running));
+        assert_eq!(died(&plain, Action::Stop, "NOTRUNNING"), Some(Belief::Stopped));
+        assert_eq!(died(&delayed, Action::Stop, "done"), Some(Belief::Stopped));
+        assert_eq!(died(&delayed, Action::Stop, "NOTRUNNING"), None);
+        assert_eq!(died(&comes_back, Action::Stop, "NOTRUNNING"), Some(Belief::Unknown));
+    }
+
+    #[test]
+    fn scripts_are_answered_by_how_they_end() {
+        let scripted = Program::with(&[Trait::ControlScripts], Keeper::Client(0));
+        assert!(!Action::Reload.acts(&scripted));
+        for action in [Action::Reload, Action::Signal, Action::Status] {
+            let belief = after(&scripted, Belief::Running, false, action, "exited");
+            assert_eq!(belief, Some(Belief::Running), "{action:?}");
+        }
+        assert_eq!(after(&scripted, Belief::Stopped, false, Action::Status, "exited"), None);
+        assert_eq!(after(&scripted, Belief::Running, false, Action::Reload, "NOTRUNNING"), None);
+    }
+
+    #[test]
+    fn of_a_program_that_all_act_upon_nothing_is_believed_and_little_excluded() {
+        let shared = Program::with(&[], Keeper::All);
+        for word in ["done", "killed", "BUSY", "NOTRUNNING", "CANCELLED", "NOPROG"] {
+            let belief = after(&shared, Belief::Running, false, Action::Restart, word);
+            assert_eq!(belief, Some(Belief::Unknown), "{word}");
+        }
+        for word in ["SPAWN", "LIMIT", "SHUTDOWN", "BADMSG"] {
+            assert_eq!(after(&shared, Belief::Unknown, false, Action::Restart, word), None, "{word}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What came of it, told: the figures, and what is wrong with all that may help to find out why.
+//!
+//! Nothing is judged here.
+
+use std::env;
+use std::fmt::Write;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::chaos::engine::Tally;
+use crate::chaos::ledger::{FaultKind, Ledger};
+use crate::chaos::scene::Scene;
+
+/// What has been counted beside what is in the ledger.
+pub(super) struct Figures {
+    pub(super) tally: Tally,
+    pub(super) requests: u64,
+    /// How many strangers there have been, and how many of those had a PID that a program had had.
+    pub(super) strangers: (u64, u64),
+}
+
+/// Tells the figures.
+pub(super) fn tell(ledger: &Ledger, figures: &Figures, are_pids_few: bool) -> Result<(), String> {
+    let Figures { tally, requests, strangers: (strangers, successors) } = figures;
+    let pages = ledger.diary.read().map_err(|error| error.to_string())?;
+    println!(
+        "{} kills, {} upgrades, {} reloads, {} inspections in {:.0} s",
+        tally.kills,
+        tally.upgrades,
+        tally.reloads,
+        tally.inspections,
+        ledger.time().as_secs_f64(),
+    );
+    println!(
+        "{requests} requests; {} births and {} deaths for other reasons; {} events of a subscription",
+        pages.count_of_births(),
+        pages.count_of_deaths(),
+        tally.events,
+    );
+    println!(
+        "{strangers} strangers, {successors} of them with a PID that a program had had; {} times a program died while \
+         there was no daemon and a stranger had its PID when the next one came{}",
+        tally.reuses,
+        if are_pids_few { "" } else { " (PIDs were too many)" },
+    );
+    println!("longest time until a killed daemon's successor served: {} ms", tally.longest.as_millis());
+    let faults = ledger.faults();
+    let counts = FaultKind::ALL.map(|kind| {
+        let count = faults.iter().filter(|fault| fault.kind == kind).count();
+        format!("{count} {kind}")
+    });
+    println!("{}", counts.join(", "));
+    Ok(())
+}
+
+/// Tells what is wrong, and keeps what may help to find out why.
+pub(super) fn tell_faults(ledger: &Ledger, scene: &Scene, seed: u64) -> Result<(), String> {
+    let mut text = String::new();
+    let mut told = Vec::new();
+    for fault in ledger.faults() {
+        let program = fault.program.as_deref().unwrap_or("-");
+        let _ = writeln!(text, "{:.3?} {}: {program}: {}", fault.at, fault.kind, fault.text);
+        if let Some(number) = ledger.programs.iter().position(|it| it.name == program)
+            && !told.contains(&number)
+        {
+            told.push(number);
+            for line in ledger.entry(number).history() {
+                let _ = writeln!(text, "    {line}");
+            }
+        }
+    }
+    eprintln!("{text}");
+    let kept = env::temp_dir().join(format!("procmgr-chaos-{seed}"));
+    keep(scene, &kept, &text).map_err(|error| format!("cannot keep anything: {error}"))?;
+    eprintln!("The daemon's log and all else is kept in {}", kept.display());
+    Ok(())
+}
+
+fn keep(scene: &Scene, folder: &Path, text: &str) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join("faults"), text)?;
+    let state: PathBuf = scene.path("socket.state").join("programs");
+    for (file, name) in [
+        (scene.log(), "log"),
+        (scene.diary(), "diary"),
+        (scene.configuration(), "procmgr.cfg"),
+        (state, "programs"),
+    ] {
+        if file.exists() {
+            fs::copy(file, folder.join(name))?;
+        }
+    }
+    Ok(())
+}
