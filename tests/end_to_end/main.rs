@@ -17,6 +17,7 @@ mod harness;
 mod hostile;
 mod load;
 mod log;
+mod on_exit;
 mod real_programs;
 mod reload;
 mod restarts;
