@@ -25,5 +25,6 @@ mod rights;
 mod scripts;
 mod socket_file;
 mod succession;
+mod upgrade;
 mod versions;
 mod watch;
