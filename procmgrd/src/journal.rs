@@ -165,9 +165,9 @@ pub(crate) fn state_unwritable(path: &Path, error: &dyn Display) {
     );
 }
 
-/// Logs that the state is written again.
+/// Logs that the state is written, which it was not for a while.
 pub(crate) fn state_written(path: &Path) {
-    log::info!(target: NOTE, "the state is kept in {} again", path.display());
+    log::info!(target: NOTE, "the state is kept in {} now", path.display());
 }
 
 /// Logs that nobody will tell when the state is removed.
@@ -214,7 +214,7 @@ pub(crate) fn report(report: &Report) {
             }
         }
         Report::Stopping { programs } => {
-            log::info!(target: NOTE, "the daemon is to end when {programs} programs have ended");
+            log::info!(target: NOTE, "the daemon ends after its programs, {programs} of which run");
         }
         Report::Ending => log::info!(target: NOTE, "the daemon ends; programs that run go on"),
         Report::Upgraded => log::info!(target: NOTE, "the executable has taken over"),

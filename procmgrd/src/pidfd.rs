@@ -3,17 +3,19 @@
 //! Why one is watched or signalled is not known here.
 #![expect(unsafe_code, reason = "no safe wrapper of the call that tells how a process has ended is at hand")]
 
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::unistd::geteuid;
 use procmgr_proto::message::ExitStatus;
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::process::exit_status;
 use crate::stat::Stat;
-use crate::supervisor::event::Process;
+use crate::supervisor::event::{Pid, Process};
 
 /// A process that is no child of ours. Readable once it has ended.
 #[derive(Debug)]
@@ -63,7 +65,8 @@ impl PidFd {
 
     /// Returns how the process has ended, which it must have.
     ///
-    /// Until its parent has reaped it the kernel tells in `/proc`, and from then on by the descriptor, if it is new enough.
+    /// Until its parent has reaped it the kernel tells in `/proc`, if we may know, and from then on by the descriptor, if the
+    /// kernel is new enough.
     pub(crate) fn exit_status(&self) -> ExitStatus {
         let before = self.status_of_dead();
         let wait_status = before.or_else(|| self.status_of_reaped());
@@ -72,7 +75,9 @@ impl PidFd {
 
     fn status_of_dead(&self) -> Option<i32> {
         let stat = Stat::of(self.process.pid).ok()?;
-        stat.wait_status.filter(|_| stat.started == self.process.started)
+        let wait_status = stat.wait_status.filter(|_| stat.started == self.process.started)?;
+        // Whoever may not know is told a 0.
+        (wait_status != 0 || may_know_of(self.process.pid)).then_some(wait_status)
     }
 
     fn status_of_reaped(&self) -> Option<i32> {
@@ -81,6 +86,17 @@ impl PidFd {
         let result = unsafe { libc::ioctl(self.descriptor.as_raw_fd(), GET_INFO, &raw mut info) };
         (result == 0 && info.mask & INFO_EXIT != 0).then_some(info.exit_code)
     }
+}
+
+/// Returns whether the kernel tells us all about a process: if we are root, or it is ours alone.
+fn may_know_of(pid: Pid) -> bool {
+    let own = geteuid();
+    let status = || fs::read_to_string(format!("/proc/{pid}/status")).ok();
+    let is_ours = |status: String| {
+        let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+        uids.is_some_and(|uids| uids.split_whitespace().all(|uid| uid.parse() == Ok(own.as_raw())))
+    };
+    own.is_root() || status().is_some_and(is_ours)
 }
 
 impl AsFd for PidFd {
@@ -112,7 +128,7 @@ mod tests {
     use rustix::event::{PollFd, PollFlags, poll};
 
     use super::*;
-    use crate::supervisor::event::{Pid, Ticks};
+    use crate::supervisor::event::Ticks;
 
     fn child(script: &str) -> (Child, Process) {
         let mut command = Command::new("/bin/sh");

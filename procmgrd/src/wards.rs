@@ -6,10 +6,12 @@ use std::collections::HashMap;
 use std::io;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use procmgr_proto::message::ExitStatus;
 
 use crate::pidfd::PidFd;
 use crate::poll::{Interest, Poller, Source};
+use crate::stat::Stat;
 use crate::supervisor::event::{Pid, Process};
 
 /// All of them.
@@ -35,6 +37,7 @@ impl Wards {
         match PidFd::open(process) {
             Ok(Some(pidfd)) => self.watch(pidfd, poller, now),
             Ok(None) => return false,
+            Err(_) if has_ended(process) => return false,
             Err(_) => self.leave_unwatched(process, now),
         }
         true
@@ -106,6 +109,14 @@ impl Wards {
     }
 }
 
+/// Returns whether a process is known to have ended, where no descriptor can be had for it.
+fn has_ended(process: Process) -> bool {
+    match Stat::of(process.pid) {
+        Ok(stat) => stat.started != process.started || stat.wait_status.is_some(),
+        Err(errno) => matches!(errno, Errno::ENOENT | Errno::ESRCH),
+    }
+}
+
 /// How often those are looked after that nothing tells of.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -114,7 +125,6 @@ mod tests {
     use std::process::{Child, Command, Stdio};
 
     use super::*;
-    use crate::stat::Stat;
 
     struct World {
         wards: Wards,

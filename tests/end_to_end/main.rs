@@ -22,6 +22,7 @@ mod real_programs;
 mod reload;
 mod restarts;
 mod rights;
+mod scarcity;
 mod scripts;
 mod socket_file;
 mod succession;

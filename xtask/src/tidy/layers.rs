@@ -63,6 +63,7 @@ const ADAPTERS: [(&str, &[&str]); 18] = [
             "procmgrd/src/state/store.rs",
             "procmgrd/src/upgrade.rs",
             "procmgrd/src/upgrade/handover.rs",
+            "procmgrd/src/wards.rs",
             "src/log_stream.rs",
             "src/logging.rs",
             "src/system_log.rs",
