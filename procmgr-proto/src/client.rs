@@ -108,7 +108,8 @@ impl Client {
         Ok(remarks)
     }
 
-    /// Asks the daemon to end, and returns when its process is gone. For root and the daemon's own user. Programs go on.
+    /// Asks the daemon to end, and returns when its process is gone. For root and the daemon's own user. Programs go on,
+    /// unless the configuration says otherwise.
     ///
     /// The connection is closed by then, and the client of no more use.
     ///

@@ -216,7 +216,7 @@ pub enum ExitStatus {
     Code(u8),
     /// A signal of this number killed it.
     Signal(u8),
-    /// It ended, and how is not known: the daemon had taken it over from one that had died.
+    /// It ended, and how is not known: the daemon had taken it over from one that was gone.
     Unknown,
 }
 

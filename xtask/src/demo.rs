@@ -26,7 +26,7 @@ fn play(session: &mut Session<'_>, is_root: bool) -> Result<(), String> {
     session.run("cat procmgr.cfg", "*", 0)?;
 
     session.say("Start the daemon. It returns when it is ready to serve.")?;
-    session.run("procmgr -d", "", 0)?;
+    session.run("procmgr -P daemon.pid -d", "", 0)?;
     session.run("procmgr -t", "running\n", 0)?;
 
     session.say("Start a program, and ask how it is. Its script tells.")?;
@@ -72,6 +72,25 @@ fn play(session: &mut Session<'_>, is_root: bool) -> Result<(), String> {
     session.say("Take it out again, and the daemon accepts the file.")?;
     session.run("sed -i '$d' procmgr.cfg", "", 0)?;
     session.run("procmgr -r", "", 0)?;
+
+    session.say(
+        "The daemon dies, the worst way there is. Programs go on, and the next daemon takes them over.",
+    )?;
+    session.run("kill -KILL $(cat daemon.pid)", "", 0)?;
+    session.run_until("procmgr -t", "not running\n", 1)?;
+    session.run("procmgr -P daemon.pid -d", "", 0)?;
+    session.run("procmgr -a", "web  : running adopted\n*", 0)?;
+    let adopted = session.run("procmgr web status", "process * shows: good day\n", 0)?;
+    same("The death of the daemon spared the process", &pid(&untouched), &pid(&adopted))?;
+
+    session.say("Upgrade the daemon: it executes its executable, perhaps a new one. Nobody notices.")?;
+    session.run("procmgr -u", "", 0)?;
+    let upgraded = session.run("procmgr web status", "process * shows: good day\n", 0)?;
+    same("The upgrade kept the process", &pid(&adopted), &pid(&upgraded))?;
+
+    session.say("A restart makes the program a child of this daemon.")?;
+    session.run("procmgr web restart", "", 0)?;
+    session.run_until("procmgr web status", "process * shows: good day\n", 0)?;
 
     session.say(
         "Stop the program. The client waits for its end and ends as it did: by SIGTERM,\n\
