@@ -12,6 +12,7 @@ mod diary;
 mod engine;
 mod identity;
 mod inspection;
+mod inspector;
 mod ledger;
 mod model;
 mod namespace;
@@ -19,14 +20,13 @@ mod part;
 mod random;
 mod scene;
 mod strangers;
+mod succession;
 mod verdict;
 mod watch;
 mod wire;
 
 use std::env;
-use std::path::Path;
 use std::process::{self, Command};
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -37,7 +37,6 @@ use crate::chaos::ledger::Ledger;
 use crate::chaos::random::Random;
 use crate::chaos::scene::Scene;
 use crate::chaos::strangers::Strangers;
-use crate::chaos::verdict::Figures;
 use crate::stage::{Profile, Stage};
 
 /// Builds procmgr and plays, in a world of few PIDs if that can be had.
@@ -146,31 +145,20 @@ fn play(seed: u64, plan: Plan, are_pids_few: bool) -> Result<(), String> {
     scene.prepare(programs.iter().map(|program| program.name.as_str()))?;
     let diary = Diary::open(scene.diary()).map_err(|error| error.to_string())?;
     let ledger = Ledger::new(programs, diary);
-    let strangers = Strangers::gather(&ledger, folder.clone())?;
-    let is_root = is_root(&folder);
-    let engine_random = random.fork();
+    let strangers = Strangers::gather(&ledger, folder)?;
+    let mut engine = Engine::new(&scene, &ledger, &strangers, random.fork(), are_pids_few);
     let outcome = thread::scope(|scope| {
-        let mut engine = Engine::start(&scene, &ledger, &strangers, engine_random, (is_root, are_pids_few))?;
-        let mut outcome = Ok(());
-        thread::scope(|actors| {
-            for number in 0..CLIENTS {
-                let client = Client::new(&ledger, scene.socket(), number, random.fork());
-                actors.spawn(|| client.work());
-            }
-            scope.spawn(|| strangers.come_and_go());
-            outcome = perform(&mut engine, plan, &mut random);
-            ledger.end();
-        });
-        let outcome = outcome.and_then(|()| engine.stop_all()).and_then(|()| strangers.disperse());
-        let figures = Figures {
-            tally: engine.tally,
-            requests: ledger.requests.load(Ordering::Relaxed),
-            strangers: strangers.count(),
-        };
-        Ok::<_, String>((outcome, figures))
+        let _ending = ledger.ending();
+        scope.spawn(|| strangers.come_and_go());
+        engine.begin()?;
+        for number in 0..CLIENTS {
+            let client = Client::new(&ledger, scene.socket(), number, random.fork());
+            scope.spawn(|| client.work());
+        }
+        perform(&mut engine, plan, &mut random)
     });
-    let (outcome, figures) = outcome?;
-    verdict::tell(&ledger, &figures, are_pids_few)?;
+    let outcome = outcome.and_then(|()| engine.stop_all()).and_then(|()| strangers.disperse());
+    verdict::tell(&ledger, &engine, &strangers)?;
     if outcome.is_err() || !ledger.faults().is_empty() {
         verdict::tell_faults(&ledger, &scene, seed)?;
     }
@@ -181,11 +169,11 @@ fn play(seed: u64, plan: Plan, are_pids_few: bool) -> Result<(), String> {
 fn perform(engine: &mut Engine<'_>, plan: Plan, random: &mut Random) -> Result<(), String> {
     eprintln!("{} kills ...", plan.kills);
     let mut part = 0;
-    while engine.tally.kills < plan.kills {
+    while engine.daemons.tally.kills < plan.kills {
         engine.disturb(*random.choose(&KILLS))?;
-        if engine.tally.kills / THOROUGHLY > part {
-            part = engine.tally.kills / THOROUGHLY;
-            eprintln!("{} kills done", engine.tally.kills);
+        if engine.daemons.tally.kills / THOROUGHLY > part {
+            part = engine.daemons.tally.kills / THOROUGHLY;
+            eprintln!("{} kills done", engine.daemons.tally.kills);
             engine.see_them_come_back()?;
         }
     }
@@ -235,11 +223,6 @@ fn give_up_after(time: Duration) {
         eprintln!("no end after {time:?}");
         process::exit(1);
     });
-}
-
-fn is_root(folder: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    folder.metadata().is_ok_and(|folder| folder.uid() == 0)
 }
 
 const PROGRAMS: usize = 100;

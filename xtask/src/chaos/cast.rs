@@ -121,7 +121,7 @@ impl Program {
                     add("cmd-signal = :".to_owned());
                     add("cmd-status = test -n \"$PID\"".to_owned());
                 }
-                Trait::OtherUser if stage.is_root => add(format!("default-suid = {OTHER_USER}")),
+                Trait::OtherUser if stage.uid == 0 => add(format!("default-suid = {OTHER_USER}")),
                 Trait::OtherUser | Trait::Mortal => {}
             }
         }
@@ -134,14 +134,16 @@ impl Program {
 pub(super) struct Stage<'a> {
     pub(super) folder: &'a str,
     pub(super) mark: &'a Mark,
-    pub(super) is_root: bool,
+    /// Who plays.
+    pub(super) uid: u32,
 }
 
 /// Returns the configuration file.
 pub(super) fn configuration(programs: &[Program], edition: &Edition, stage: &Stage<'_>) -> String {
     let present = programs.iter().enumerate().filter(|(number, _)| !edition.absent.contains(number));
     let sections = present.map(|(number, it)| it.section(stage, edition.altered.contains(&number)));
-    format!("socket-path = {}/socket\n", stage.folder) + &sections.collect::<String>()
+    let head = format!("socket-path = {}/socket\nallow-uid = {}\n", stage.folder, stage.uid);
+    head + &sections.collect::<String>()
 }
 
 /// A user whom hardly a system knows.
@@ -175,7 +177,7 @@ mod tests {
     #[test]
     fn an_edition_leaves_out_and_alters() {
         let mark = Mark::new("stage-1");
-        let stage = Stage { folder: "/x", mark: &mark, is_root: false };
+        let stage = Stage { folder: "/x", mark: &mark, uid: 1000 };
         let edition = Edition { absent: [3].into(), altered: [4].into() };
         let text = configuration(&programs(), &edition, &stage);
         assert!(!text.contains("[prog-p03]"));

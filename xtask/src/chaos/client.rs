@@ -78,7 +78,7 @@ impl<'a> Client<'a> {
             return Some(line);
         }
         let reign = self.ledger.reign();
-        match Connection::open(&self.socket, PATIENCE) {
+        match Connection::open(&self.socket) {
             Ok(connection) => Some(Line { connection, reign }),
             Err(error) => {
                 if self.ledger.is_unbroken(reign) {
@@ -116,7 +116,10 @@ impl<'a> Client<'a> {
         let program = &self.ledger.programs[number];
         let mut entry = self.ledger.entry(number);
         if action.acts(program) {
-            entry.belief = Belief::Unknown;
+            let known = Known { program, belief: entry.belief, has_died: false };
+            entry.belief = known.without_answer(action);
+            // A restart that goes on makes answers possible that otherwise are none.
+            entry.is_resting |= entry.belief == Belief::Running;
         }
         entry.note(format!("{:?} {}: {error}", self.ledger.time(), action.name()));
         if self.ledger.is_unbroken(reign) || !is_end(error) {
@@ -130,9 +133,6 @@ impl<'a> Client<'a> {
         self.ledger.diary.read().map_or(0, |pages| pages.deaths(name).len())
     }
 }
-
-/// Far longer than any request takes, whatever becomes of the daemon.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long a client waits that cannot connect, before it tries again.
 const PAUSE: Duration = Duration::from_millis(1);

@@ -23,7 +23,7 @@ impl Daemon {
     pub(super) fn start(scene: &Scene) -> Result<Self, String> {
         let cannot = |error| format!("cannot start the daemon: {error}");
         let log = File::options().create(true).append(true).open(scene.log()).map_err(cannot)?;
-        let mut command = Command::new(scene.path("procmgr"));
+        let mut command = Command::new(scene.executable());
         command.args(["-d", "-f", "-l", "stderr", "-L", "info", "-c"]).arg(scene.configuration());
         for name in ["NOTIFY_SOCKET", "JOURNAL_STREAM", "PROCMGR_SOCKET"] {
             command.env_remove(name);
@@ -36,7 +36,7 @@ impl Daemon {
     pub(super) fn wait_until_it_serves(&mut self) -> Result<(), String> {
         let begin = Instant::now();
         loop {
-            let answer = Connection::open(&self.socket, PATIENCE).and_then(|mut it| it.ask(Request::Ping));
+            let answer = Connection::ask_once(&self.socket, Request::Ping);
             if answer.is_ok_and(|answer| answer == Response::Done) {
                 return Ok(());
             }

@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 use crate::chaos::cast::{Edition, Program, Trait};
 use crate::chaos::census::Census;
@@ -34,7 +33,7 @@ pub(super) struct Discord {
 impl View {
     /// Looks, at the daemon first.
     pub(super) fn take(socket: &Path, census: impl FnOnce() -> io::Result<Census>) -> io::Result<Self> {
-        let answer = Connection::open(socket, PATIENCE)?.ask(Request::Subscribe)?;
+        let answer = Connection::ask_once(socket, Request::Subscribe)?;
         let Response::Subscribed(conditions) = answer else { return Err(io::ErrorKind::InvalidData.into()) };
         let conditions = conditions.into_iter().map(|condition| (condition.name.clone(), condition));
         Ok(Self { conditions: conditions.collect(), census: census()? })
@@ -84,14 +83,16 @@ pub(super) fn judge(ledger: &Ledger, view: &View, pages: &Pages) {
     for (number, program) in ledger.programs.iter().enumerate() {
         let mut entry = ledger.entry(number);
         let process = view.census.of(&program.name).first().copied();
-        for (kind, text) in broken_promises(&entry, program, process, pages) {
+        let listed = view.conditions.get(&program.name);
+        let is_due = listed.is_some_and(|it| it.state == "back-off");
+        for (kind, text) in broken_promises(&entry, program, process, is_due, pages) {
             ledger.blame(kind, Some(&program.name), text);
         }
         let deaths = pages.deaths(&program.name);
         match process {
             // All deaths that are known are of others.
             Some(process) if !deaths.contains(&process) => entry.deaths = deaths.len(),
-            None if entry.belief == Belief::Running && !program.has(Trait::RestartDelay) => {
+            None if entry.belief == Belief::Running && !program.has(Trait::RestartDelay) && !is_due => {
                 entry.belief = Belief::Unknown;
             }
             _ => {}
@@ -106,6 +107,7 @@ fn broken_promises(
     entry: &Entry,
     program: &Program,
     process: Option<Identity>,
+    is_due: bool,
     pages: &Pages,
 ) -> Vec<(FaultKind, String)> {
     let deaths = pages.deaths(&program.name);
@@ -115,7 +117,7 @@ fn broken_promises(
         Some(_) if !known.may_be_up() => {
             broken.push((FaultKind::Meddling, format!("it was stopped, and runs: {process:?}")));
         }
-        None if !known.may_be_down() => {
+        None if !known.may_be_down() && !is_due => {
             broken.push((FaultKind::Lost, "it was started, and does not run".to_owned()));
         }
         _ => {}
@@ -136,9 +138,6 @@ fn broken_promises(
     }
     broken
 }
-
-/// Far longer than any request takes.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 #[cfg(test)]
 mod tests {

@@ -155,11 +155,12 @@ impl Ledger {
         }
     }
 
-    /// Has everybody come to an end.
-    pub(super) fn end(&self) {
-        self.is_over.store(true, Ordering::SeqCst);
+    /// Returns something by which all comes to an end when it is dropped, be it for a panic.
+    pub(super) fn ending(&self) -> Ending<'_> {
+        Ending(&self.is_over)
     }
 
+    /// Returns whether nobody is to begin anything any more.
     pub(super) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::SeqCst)
     }
@@ -178,6 +179,15 @@ impl Ledger {
     /// Returns how long all this has lasted.
     pub(super) fn time(&self) -> Duration {
         self.begin.elapsed()
+    }
+}
+
+/// See [`Ledger::ending`].
+pub(super) struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 

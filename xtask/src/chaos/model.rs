@@ -99,6 +99,18 @@ impl Known<'_> {
         }
     }
 
+    /// Returns what is to be believed after a request that the daemon has not lived to answer: it was carried out, or not
+    /// even begun. In between there is nothing, for what a killed daemon has begun its successor brings to its end.
+    pub(super) fn without_answer(self, action: Action) -> Belief {
+        if self.program.keeper == Keeper::All {
+            return Belief::Unknown;
+        }
+        match (action, self.belief) {
+            (Action::Start, Belief::Stopped) | (Action::Stop, Belief::Running) => Belief::Unknown,
+            _ => self.belief,
+        }
+    }
+
     /// Returns whether it may be found without a process.
     pub(super) fn may_be_down(self) -> bool {
         self.belief != Belief::Running || self.has_died
@@ -258,6 +270,23 @@ mod tests {
             for word in ["SPAWN", "LIMIT", "SHUTDOWN", "NOPROG", "CANCELLED"] {
                 assert_eq!(after(&plain, Belief::Unknown, false, action, word), None, "{action:?} {word}");
             }
+        }
+    }
+
+    #[test]
+    fn a_request_without_an_answer_was_carried_out_or_not_begun() {
+        let plain = Program::with(&[], Keeper::Client(0));
+        for (belief, action, after) in [
+            (Belief::Stopped, Action::Start, Belief::Unknown),
+            (Belief::Running, Action::Stop, Belief::Unknown),
+            (Belief::Running, Action::Restart, Belief::Running),
+            (Belief::Running, Action::Start, Belief::Running),
+            (Belief::Stopped, Action::Restart, Belief::Stopped),
+            (Belief::Stopped, Action::Stop, Belief::Stopped),
+            (Belief::Unknown, Action::Restart, Belief::Unknown),
+        ] {
+            let known = Known { program: &plain, belief, has_died: false };
+            assert_eq!(known.without_answer(action), after, "{belief:?} {action:?}");
         }
     }
 

@@ -22,6 +22,11 @@ impl Random {
         self.next() % limit
     }
 
+    /// Returns a number from 0 to 1.
+    pub(super) fn fraction(&mut self) -> f64 {
+        f64::from(u32::try_from(self.below(1 << 32)).expect("it is below that")) / f64::from(u32::MAX)
+    }
+
     /// Returns whether something happens that happens once in so many times.
     pub(super) fn once_in(&mut self, times: u64) -> bool {
         self.below(times) == 0

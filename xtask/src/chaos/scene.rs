@@ -3,7 +3,7 @@
 //! What is played is not known here.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::chaos::census::Mark;
@@ -37,8 +37,19 @@ impl Scene {
         self.folder.join(name)
     }
 
+    /// Returns who plays.
+    pub(super) fn uid(&self) -> Result<u32, String> {
+        let folder = self.folder.metadata();
+        folder.map(|folder| folder.uid()).map_err(|error| format!("cannot look at the folder: {error}"))
+    }
+
     pub(super) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Returns what the daemon executes, and executes anew.
+    pub(super) fn executable(&self) -> PathBuf {
+        self.path("procmgr")
     }
 
     pub(super) fn socket(&self) -> PathBuf {

@@ -100,7 +100,10 @@ impl<'a> Strangers<'a> {
 
     /// Sends all of them away.
     pub(super) fn disperse(&self) -> Result<(), String> {
-        let Crowd { members, .. } = std::mem::take(&mut *self.crowd());
+        let mut crowd = self.crowd();
+        crowd.thread = None;
+        let members = std::mem::take(&mut crowd.members);
+        drop(crowd);
         members.into_iter().try_for_each(|member| self.dismiss(member))
     }
 

@@ -7,42 +7,37 @@ use std::fmt::Write;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
-use crate::chaos::engine::Tally;
+use crate::chaos::engine::Engine;
 use crate::chaos::ledger::{FaultKind, Ledger};
 use crate::chaos::scene::Scene;
-
-/// What has been counted beside what is in the ledger.
-pub(super) struct Figures {
-    pub(super) tally: Tally,
-    pub(super) requests: u64,
-    /// How many strangers there have been, and how many of those had a PID that a program had had.
-    pub(super) strangers: (u64, u64),
-}
+use crate::chaos::strangers::Strangers;
 
 /// Tells the figures.
-pub(super) fn tell(ledger: &Ledger, figures: &Figures, are_pids_few: bool) -> Result<(), String> {
-    let Figures { tally, requests, strangers: (strangers, successors) } = figures;
+pub(super) fn tell(ledger: &Ledger, engine: &Engine<'_>, strangers: &Strangers<'_>) -> Result<(), String> {
+    let Engine { daemons, inspector, reuses, .. } = engine;
+    let tally = daemons.tally;
+    let (strangers, successors) = strangers.count();
     let pages = ledger.diary.read().map_err(|error| error.to_string())?;
     println!(
         "{} kills, {} upgrades, {} reloads, {} inspections in {:.0} s",
         tally.kills,
         tally.upgrades,
         tally.reloads,
-        tally.inspections,
+        inspector.inspections,
         ledger.time().as_secs_f64(),
     );
     println!(
-        "{requests} requests; {} births and {} deaths for other reasons; {} events of a subscription",
+        "{} requests; {} births and {} deaths for other reasons; {} events of a subscription",
+        ledger.requests.load(Ordering::Relaxed),
         pages.count_of_births(),
         pages.count_of_deaths(),
-        tally.events,
+        inspector.events,
     );
     println!(
-        "{strangers} strangers, {successors} of them with a PID that a program had had; {} times a program died while \
-         there was no daemon and a stranger had its PID when the next one came{}",
-        tally.reuses,
-        if are_pids_few { "" } else { " (PIDs were too many)" },
+        "{strangers} strangers, {successors} of them with a PID that a program had had; {reuses} times one got that of a \
+         program that had died while there was no daemon",
     );
     println!("longest time until a killed daemon's successor served: {} ms", tally.longest.as_millis());
     let faults = ledger.faults();
@@ -70,12 +65,17 @@ pub(super) fn tell_faults(ledger: &Ledger, scene: &Scene, seed: u64) -> Result<(
             }
         }
     }
-    eprintln!("{text}");
+    for line in text.lines().take(MOST_LINES) {
+        eprintln!("{line}");
+    }
     let kept = env::temp_dir().join(format!("procmgr-chaos-{seed}"));
     keep(scene, &kept, &text).map_err(|error| format!("cannot keep anything: {error}"))?;
     eprintln!("The daemon's log and all else is kept in {}", kept.display());
     Ok(())
 }
+
+/// How much of it is told at once.
+const MOST_LINES: usize = 60;
 
 fn keep(scene: &Scene, folder: &Path, text: &str) -> io::Result<()> {
     fs::create_dir_all(folder)?;

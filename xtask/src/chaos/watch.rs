@@ -8,7 +8,6 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
 
 use crate::chaos::identity::Identity;
 use crate::chaos::wire::{Condition, Connection, Event, Request, Response};
@@ -34,7 +33,7 @@ struct Told {
 impl Watch {
     /// Subscribes. So many births of each program have been noted before, of which nothing will be told.
     pub(super) fn begin(socket: &Path, births: HashMap<String, usize>) -> io::Result<Self> {
-        let mut connection = Connection::open(socket, PATIENCE)?;
+        let mut connection = Connection::open(socket)?;
         let Response::Subscribed(conditions) = connection.ask(Request::Subscribe)? else {
             return Err(io::ErrorKind::InvalidData.into());
         };
@@ -142,9 +141,6 @@ fn are_among(mut wanted: impl Iterator<Item = u32>, there: &[u32]) -> bool {
     let mut rest = there.iter();
     wanted.all(|pid| rest.any(|it| *it == pid))
 }
-
-/// Far longer than any request takes.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 #[cfg(test)]
 mod tests {

@@ -65,13 +65,18 @@ pub(super) struct Event {
 }
 
 impl Connection {
-    /// Connects. Whoever waits for longer than that is told so, as [`io::ErrorKind::WouldBlock`].
-    pub(super) fn open(socket: &Path, patience: Duration) -> io::Result<Self> {
+    /// Connects. Whoever has to wait for far too long for an answer is told so, as [`io::ErrorKind::WouldBlock`].
+    pub(super) fn open(socket: &Path) -> io::Result<Self> {
         let null = File::options().read(true).write(true).open("/dev/null")?;
         let stream = UnixStream::connect(socket)?;
-        stream.set_read_timeout(Some(patience))?;
-        stream.set_write_timeout(Some(patience))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Self { stream, null })
+    }
+
+    /// Asks for one thing only.
+    pub(super) fn ask_once(socket: &Path, request: Request<'_>) -> io::Result<Response> {
+        Self::open(socket)?.ask(request)
     }
 
     /// Waits for ever from now on.
@@ -158,6 +163,9 @@ fn header(descriptors: u8, length: usize) -> [u8; HEADER_LENGTH] {
 }
 
 const HEADER_LENGTH: usize = 16;
+
+/// Far longer than any request takes, whatever becomes of the daemon.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The kind of frames that nobody has asked for.
 const EVENT: u8 = 3;
