@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
 
+use nix::unistd::geteuid;
 use procmgr_config::OnExit;
 use procmgr_config::load::{LoadError, Loaded, Writers, load};
 
@@ -24,7 +25,9 @@ pub(crate) struct ConfigSource {
 
 impl ConfigSource {
     /// Names the file. Relative paths, of the file and in it, are taken from `base`.
-    pub(crate) fn new(path: &Path, default_socket: PathBuf, writers: Writers, base: PathBuf) -> Self {
+    pub(crate) fn new(path: &Path, default_socket: PathBuf, base: PathBuf) -> Self {
+        // Its scripts run as the daemon: whoever may write it is root, too.
+        let writers = if geteuid().is_root() { Writers::Root } else { Writers::Anybody };
         Self { path: base.join(path), default_socket, writers, base }
     }
 

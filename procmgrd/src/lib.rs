@@ -49,7 +49,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use nix::unistd::geteuid;
-use procmgr_config::load::{Loaded, Writers};
+use procmgr_config::load::Loaded;
 use procmgr_config::{Group, Uid};
 
 use crate::background::{Detached, detach};
@@ -66,6 +66,7 @@ use crate::server::Server;
 use crate::signals::Signals;
 use crate::spawn::Spawner;
 use crate::state::adoption::recall;
+use crate::state::reading::Reading;
 use crate::state::store::Store;
 use crate::supervisor::Supervisor;
 use crate::supervisor::event::Event;
@@ -142,17 +143,43 @@ pub fn run(options: Options) -> Result<Ending, Error> {
     }
 }
 
-/// Makes everything ready, tells so by `announce`, and serves until somebody ends the daemon.
+/// Makes everything ready, goes on with what an earlier daemon has left, tells so by `announce`, and serves until somebody
+/// ends the daemon.
 fn serve(
     options: Options,
     inherited: Vec<OwnedFd>,
     base: &Path,
     announce: impl FnOnce() -> Result<(), Error>,
 ) -> Result<(), Error> {
+    let autostart = options.autostart;
+    let Opened { mut daemon, reading, configured_group } = open(options, inherited, base)?;
+    let programs = recall(reading, &mut daemon.wards, &daemon.poller, Instant::now());
+    daemon.step(Event::Recalled { programs });
+    daemon.keep_records();
+    announce()?;
+    daemon.notifier.ready();
+    journal::serving(daemon.server.socket_path());
+    let group = match autostart {
+        Autostart::AsConfigured => configured_group,
+        Autostart::Only(group) => group,
+    };
+    if let Some(group) = group {
+        daemon.step(Event::Autostart(group));
+    }
+    daemon.run()
+}
+
+/// A daemon that has all that it needs, and has done nothing yet.
+struct Opened {
+    daemon: Daemon,
+    /// What an earlier daemon has left.
+    reading: Reading,
+    configured_group: Option<Group>,
+}
+
+fn open(options: Options, inherited: Vec<OwnedFd>, base: &Path) -> Result<Opened, Error> {
     let Options { config, default_socket, shell, search_path, pidfile, foreground, .. } = options;
-    let owner = geteuid();
-    let writers = if owner.is_root() { Writers::Root } else { Writers::Anybody };
-    let config = ConfigSource::new(&config, default_socket, writers, base.to_path_buf());
+    let config = ConfigSource::new(&config, default_socket, base.to_path_buf());
     let Loaded { config: first, findings } = config.load().map_err(Error::Config)?;
     journal::remark(&findings.lines().collect::<Vec<_>>());
 
@@ -174,12 +201,9 @@ fn serve(
     let (store, reading) = Store::open(state_path, Instant::now())?;
     store.register(&poller).map_err(Error::system("watch the state"))?;
 
-    let group = match options.autostart {
-        Autostart::AsConfigured => first.autostart,
-        Autostart::Only(group) => group,
-    };
-    let mut daemon = Daemon {
-        supervisor: Supervisor::new(first, Uid(owner.as_raw())),
+    let configured_group = first.autostart;
+    let daemon = Daemon {
+        supervisor: Supervisor::new(first, Uid(geteuid().as_raw())),
         poller,
         signals,
         server,
@@ -194,14 +218,5 @@ fn serve(
         inherited,
         end: None,
     };
-    let programs = recall(reading, &mut daemon.wards, &daemon.poller, Instant::now());
-    daemon.step(Event::Recalled { programs });
-    daemon.keep_records();
-    announce()?;
-    daemon.notifier.ready();
-    journal::serving(daemon.server.socket_path());
-    if let Some(group) = group {
-        daemon.step(Event::Autostart(group));
-    }
-    daemon.run()
+    Ok(Opened { daemon, reading, configured_group })
 }

@@ -9,7 +9,6 @@ use std::time::Instant;
 
 use nix::unistd::geteuid;
 use procmgr_config::Uid;
-use procmgr_config::load::Writers;
 use serde::{Deserialize, Serialize};
 
 use crate::Options;
@@ -169,7 +168,6 @@ fn unpack(options: Options, arrival: &Arrival) -> io::Result<Daemon> {
     store.register(&poller)?;
 
     let Options { config, default_socket, shell, search_path, foreground, arguments, .. } = options;
-    let writers = if owner.is_root() { Writers::Root } else { Writers::Anybody };
     Ok(Daemon {
         supervisor,
         poller,
@@ -178,7 +176,7 @@ fn unpack(options: Options, arrival: &Arrival) -> io::Result<Daemon> {
         spawner: Spawner { shell, search_path, is_in_foreground: foreground, descriptor_limit: limit },
         wards: taken,
         store,
-        config: ConfigSource::new(&config, default_socket, writers, base.into()),
+        config: ConfigSource::new(&config, default_socket, base.into()),
         journal,
         notifier: Notifier::from_environment(),
         pidfile: pidfile.map(|path| PidFile::over(path.into())),

@@ -45,6 +45,7 @@ const ADAPTERS: [(&str, &[&str]); 18] = [
             "procmgr-proto/src/client/process.rs",
             "procmgrd/src/background.rs",
             "procmgrd/src/clock.rs",
+            "procmgrd/src/config_source.rs",
             "procmgrd/src/descriptors.rs",
             "procmgrd/src/fork.rs",
             "procmgrd/src/lib.rs",
