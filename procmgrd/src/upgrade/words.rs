@@ -237,3 +237,151 @@ impl From<StoredRest> for Rest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::path::PathBuf;
+    use std::time::{Duration, Instant};
+
+    use procmgr_config::{Action, Config, Gid, Rule};
+    use procmgr_proto::message::{ExitStatus, Invocation};
+
+    use super::*;
+    use crate::custody::Ledger;
+    use crate::parcel::hand_on;
+    use crate::supervisor::Supervisor;
+    use crate::supervisor::event::{Effect, Event, Peer, Process, Spawn, Ticks};
+    use crate::supervisor::memory::Memory;
+
+    const NAMES: [&str; 6] = ["down", "stopped", "up", "stopping", "restarting", "backoff"];
+
+    fn definition(name: &str) -> Definition {
+        let mut definition = Definition::new(ProgramName::new(name.as_bytes()), |action| Rule {
+            script: (action == Action::Start).then(|| b"start".to_vec()),
+            ..Rule::default()
+        });
+        definition.restart_delay = (name == "backoff").then_some(Duration::from_secs(1000));
+        definition
+    }
+
+    struct World {
+        supervisor: Supervisor<Terminal>,
+        now: Instant,
+        ledger: Ledger,
+        requests: u64,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let programs = NAMES.map(|name| Arc::new(definition(name))).to_vec();
+            let (socket_path, state_path) = (PathBuf::from("/s"), Some(PathBuf::from("/s.state")));
+            let config = Config { socket_path, state_path, on_exit: OnExit::Stop, autostart: None, programs };
+            let supervisor = Supervisor::new(config, Uid(7));
+            Self { supervisor, now: Instant::now(), ledger: Ledger::new(100), requests: 0 }
+        }
+
+        /// Asks for an action, and has its script run, if there is one, in a process of this PID.
+        fn ask(&mut self, program: &str, action: &str, pid: i32) {
+            self.requests += 1;
+            let peer = Peer { pid: Pid(1), uid: Uid::ROOT, gid: Gid(0) };
+            let caller = Caller { connection: 1, request: self.requests, peer };
+            let null = || File::open("/dev/null").unwrap().into();
+            let descriptors = vec![null(), null(), null()];
+            let stdio = Rc::new(Foreign::new(descriptors, &self.ledger.account(Uid::ROOT)));
+            let (program, action) = (program.into(), action.into());
+            let invocation = Invocation { program, action, arguments: vec![b"\xff word".to_vec()] };
+            for effect in self.supervisor.handle(self.now, Event::Invoked { caller, invocation, stdio }) {
+                if let Effect::Spawn(Spawn { job, .. }) = effect {
+                    let process = Process { pid: Pid(pid), started: Ticks(5) };
+                    self.supervisor.handle(self.now, Event::Spawned { job, process });
+                }
+            }
+        }
+
+        fn exited(&mut self, pid: i32) -> Vec<Effect<Terminal>> {
+            let status = ExitStatus::Code(0);
+            self.supervisor.handle(self.now, Event::Exited { pid: Pid(pid), status })
+        }
+
+        /// Has another image go on with what is known.
+        fn hand_over(self) -> Self {
+            let Self { supervisor, now, requests, .. } = self;
+            let (stored, mut unpacker): (StoredSupervisor, Unpacker) =
+                hand_on(supervisor, |supervisor, packer| {
+                    StoredSupervisor::pack(supervisor.snapshot(), packer)
+                });
+            let ledger = Ledger::new(100);
+            let snapshot = stored.unpack(&mut unpacker, |uid| ledger.account(uid)).unwrap();
+            Self { supervisor: Supervisor::restored(snapshot, Uid(7)), now, ledger, requests }
+        }
+
+        fn memories(&self) -> Vec<(ProgramName, Memory)> {
+            self.supervisor.memories().map(|(name, memory)| (name.clone(), memory)).collect()
+        }
+    }
+
+    #[test]
+    fn another_image_knows_what_this_one_has_known() {
+        let mut world = World::new();
+        for (pid, program) in (11..).zip(&NAMES[1..]) {
+            world.ask(program, "start", pid);
+        }
+        world.ask("stopped", "stop", 0);
+        world.exited(11);
+        world.ask("stopping", "stop", 0);
+        world.ask("restarting", "restart", 0);
+        world.exited(15);
+
+        let before = world.memories();
+        assert_eq!(before.len(), 5);
+        let mut world = world.hand_over();
+        assert_eq!(world.ledger.of(Uid::ROOT), 3, "the terminal of the restart counts");
+        let after = world.memories();
+        // Due times are told by two looks at the clock.
+        assert_eq!(before[..4], after[..4]);
+        let dues = [before, after].map(|memories| match memories[4].1 {
+            Memory::Due { at, restarts: 1 } => at,
+            ref other => panic!("{other:?}"),
+        });
+        assert!(dues[0].max(dues[1]) - dues[0].min(dues[1]) < Duration::from_millis(100));
+        assert!(world.supervisor.next_deadline().is_some());
+
+        let effects = world.exited(13);
+        let answered = effects.iter().filter(|effect| matches!(effect, Effect::Reply { .. })).count();
+        assert_eq!(answered, 1, "whoever waits for the stop is answered");
+        let spawn = world.exited(14).into_iter().find_map(|effect| match effect {
+            Effect::Spawn(spawn) => Some(spawn),
+            _ => None,
+        });
+        let spawn = spawn.expect("the restart goes on");
+        assert_eq!(spawn.arguments, [b"\xff word"]);
+        assert_eq!(spawn.stdio.map(|stdio| stdio.len()), Some(3));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_an_error() {
+        let stored = |state: &str| {
+            let text = format!(
+                r#"{{"socket_path":"/s","state_path":null,"on_exit":"leave","controls":[],"upgrader":null,
+                "enders":null,"programs":[{{"name":"a","definition":null,"state":{state}}}]}}"#
+            );
+            let stored: StoredSupervisor = serde_json::from_str(&text).unwrap();
+            let ledger = Ledger::new(100);
+            stored.unpack(&mut Unpacker::new(crate::clock::Clock::now()), |uid| ledger.account(uid))
+        };
+        let run = r#"{"main":{"pid":1,"started":1},"definition":null,"is_taken_over":false}"#;
+        let run_by =
+            r#"{"main":{"pid":1,"started":1},"definition":{"name":"a","rules":[]},"is_taken_over":true}"#;
+        let stopping = |stdio: &str| {
+            format!(
+                r#"{{"stopping":{{"run":{run_by},"waiting":[],"rest":"idle",
+                "next":{{"caller":null,"arguments":[],"stdio":{stdio}}}}}}}"#
+            )
+        };
+        stored(&format!(r#"{{"up":{run}}}"#)).unwrap_err();
+        stored(&stopping("[7]")).unwrap_err();
+        let snapshot = stored(&stopping("null")).unwrap();
+        assert_eq!(snapshot.programs[0].restarts, 0, "the first version did not count them");
+    }
+}
