@@ -19,6 +19,7 @@ mod load;
 mod log;
 mod on_exit;
 mod real_programs;
+mod records;
 mod reload;
 mod restarts;
 mod rights;

@@ -52,6 +52,13 @@ impl Sandbox {
         self.start_next_daemon(&[]);
     }
 
+    /// Removes the folder of records. The daemon is not to put anything in while that is under way.
+    pub(crate) fn remove_state(&self) {
+        kill(self.daemon_pid(), Signal::SIGSTOP).unwrap();
+        fs::remove_dir_all(self.path("socket.state")).unwrap();
+        kill(self.daemon_pid(), Signal::SIGCONT).unwrap();
+    }
+
     /// Returns the list of the programs.
     #[track_caller]
     pub(crate) fn list(&self) -> String {
