@@ -157,7 +157,7 @@ fn the_files_of_the_daemon_stay_in_place_and_stay_its_own() {
     assert!(second.stderr.starts_with("procmgr: a daemon is running already at "), "{second:?}");
     fs::remove_file(sandbox.socket()).unwrap();
     wait_until("the socket is there again", || sandbox.client(&["-t"]).code == 0);
-    fs::remove_dir_all(sandbox.path("socket.state")).unwrap();
+    sandbox.remove_state();
     wait_until("the state is there again", || sandbox.path("socket.state/programs").exists());
 
     // Another daemon finds it as well.
