@@ -106,7 +106,7 @@ struct Plan {
 const FULL: Plan = Plan { kills: 1000, upgrades: 200, deeds: 300 };
 
 /// Enough to see that it works.
-const QUICK: Plan = Plan { kills: 40, upgrades: 10, deeds: 25 };
+const QUICK: Plan = Plan { kills: 60, upgrades: 15, deeds: 30 };
 
 struct Options {
     plan: Plan,

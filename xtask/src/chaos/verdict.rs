@@ -29,7 +29,7 @@ pub(super) fn tell(ledger: &Ledger, engine: &Engine<'_>, strangers: &Strangers<'
         ledger.time().as_secs_f64(),
     );
     println!(
-        "{} requests; {} births and {} deaths for other reasons; {} events of a subscription",
+        "{} requests; {} births of programs, {} deaths that the daemon was not asked for; {} events of a subscription",
         ledger.requests.load(Ordering::Relaxed),
         pages.count_of_births(),
         pages.count_of_deaths(),
