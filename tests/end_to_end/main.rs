@@ -13,6 +13,7 @@ mod command_line;
 mod configuration;
 mod daemon;
 mod departures;
+mod faults;
 mod harness;
 mod hostile;
 mod load;
