@@ -33,7 +33,10 @@ impl PidFd {
         let pid = rustix::process::Pid::from_raw(process.pid.0.max(0));
         let Some(pid) = pid else { return Ok(None) };
         let descriptor = match pidfd_open(pid, PidfdFlags::empty()) {
-            Err(rustix::io::Errno::SRCH) => return Ok(None),
+            // Nobody has the number, or a thread of some process has it: ENOENT, and EINVAL on older kernels.
+            Err(rustix::io::Errno::SRCH | rustix::io::Errno::NOENT | rustix::io::Errno::INVAL) => {
+                return Ok(None);
+            }
             result => result?,
         };
         // Only now that nobody else can be meant by the descriptor any more it is told whom it means: if the process of that
@@ -154,6 +157,21 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(PidFd::open(process).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_thread_that_has_the_number_is_nobody() {
+        let (thread, number) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let other = std::thread::spawn(move || {
+            thread.send(Pid(nix::unistd::gettid().as_raw())).unwrap();
+            let _ = ended.recv();
+        });
+        let pid = number.recv().unwrap();
+        let started = Stat::of(pid).unwrap().started;
+        assert!(PidFd::open(Process { pid, started }).unwrap().is_none());
+        drop(end);
+        other.join().unwrap();
     }
 
     #[test]
