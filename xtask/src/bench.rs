@@ -7,7 +7,6 @@ mod crew;
 mod daemon;
 mod figures;
 mod honest;
-mod wire;
 
 use std::process;
 use std::thread;

@@ -8,6 +8,7 @@ mod demo;
 mod fuzz;
 mod stage;
 mod tidy;
+mod wire;
 
 use std::env;
 use std::process::ExitCode;

@@ -13,7 +13,7 @@ use std::thread;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::bench::wire::{LENGTH_OF_ANSWER, ping_request};
+use crate::wire::Request;
 
 /// How an attacker goes about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ fn begin(number: usize, socket: &Path) -> io::Result<UnixStream> {
     let stream = UnixStream::connect(socket)?;
     if number.is_multiple_of(2) {
         // The daemon may have closed it already.
-        let _ = (&stream).write(&ping_request()[..8]);
+        let _ = (&stream).write(&Request::Ping.frame()[..8]);
     }
     Ok(stream)
 }
@@ -129,7 +129,7 @@ fn ready(held: &[UnixStream]) -> io::Result<Vec<usize>> {
 }
 
 fn storm(socket: &Path) -> io::Result<Tally> {
-    let ping = ping_request();
+    let ping = Request::Ping.frame();
     let pieces = [&b"GET / HTTP/1.1\r\n\r\n"[..], &ping[..8], &ping[..18], &ping];
     let mut tally = Tally::default();
     say_ready()?;
@@ -149,7 +149,7 @@ fn request(socket: &Path) -> io::Result<Tally> {
     let mut sender = stream.try_clone()?;
     say_ready()?;
     thread::spawn(move || {
-        let pings = ping_request().repeat(1000);
+        let pings = Request::Ping.frame().repeat(1000);
         while !is_over() && sender.write_all(&pings).is_ok() {}
         let _ = sender.shutdown(Shutdown::Write);
     });
@@ -168,3 +168,6 @@ fn is_over() -> bool {
 }
 
 static IS_OVER: AtomicBool = AtomicBool::new(false);
+
+/// How many bytes the answer to a ping has.
+const LENGTH_OF_ANSWER: u64 = 20;

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use crate::bench::attacker::Tally;
 use crate::bench::daemon::Usage;
-use crate::bench::wire::Answer;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +31,15 @@ impl fmt::Display for Way {
             Self::Floor => "/bin/true",
         })
     }
+}
+
+/// What a request was answered with, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It was carried out.
+    Served,
+    /// It was not.
+    Refused,
 }
 
 /// How long each time took, and what came of it.

@@ -10,9 +10,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::bench::crew::role;
+use crate::bench::figures::Answer;
 use crate::bench::figures::{Samples, Way};
-use crate::bench::wire::{Answer, receive, send_with_null, status_request};
 use crate::stage::Stage;
+use crate::wire::{Request, receive};
 
 /// Has a process of that user ask so many times in each way, or for so long.
 pub(super) fn ask(stage: &Stage, count: u32, time: Duration, uid: Option<u32>) -> Result<Samples, String> {
@@ -56,8 +57,9 @@ fn request(socket: &Path, null: &File) -> io::Result<Answer> {
     let stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     // Whoever is turned away finds the answer there, and nobody who takes what it sends.
-    let sent = send_with_null(&stream, &status_request(b"p"), null);
-    receive(&stream).or_else(|error| sent.and(Err(error)))
+    let sent = Request::Invoke { program: "p", action: "status" }.send(&stream, null);
+    let (_, body) = receive(&stream).or_else(|error| sent.and(Err(error)))?;
+    Ok(if body.starts_with(&REFUSED) { Answer::Refused } else { Answer::Served })
 }
 
 fn run(command: &mut Command) -> io::Result<Answer> {
@@ -68,3 +70,6 @@ fn run(command: &mut Command) -> io::Result<Answer> {
 
 /// Longer than any honest client ought to wait.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the body of a refusal begins with.
+const REFUSED: [u8; 4] = [0; 4];

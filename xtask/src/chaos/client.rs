@@ -12,7 +12,8 @@ use crate::chaos::cast::{Keeper, Trait};
 use crate::chaos::ledger::{FaultKind, Ledger};
 use crate::chaos::model::{Action, Belief, Known};
 use crate::chaos::random::Random;
-use crate::chaos::wire::{Connection, Request, Response, is_end};
+use crate::chaos::wire::{Connection, Response, is_end};
+use crate::wire::Request;
 
 /// A client. It keeps one connection for all its requests, for as long as the daemon lives.
 pub(super) struct Client<'a> {

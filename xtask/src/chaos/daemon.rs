@@ -10,7 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::chaos::scene::Scene;
-use crate::chaos::wire::{Connection, Request, Response};
+use crate::chaos::wire::{Connection, Response};
+use crate::wire::Request;
 
 /// A daemon, killed when it is dropped.
 pub(super) struct Daemon {

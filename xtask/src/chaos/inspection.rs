@@ -12,7 +12,8 @@ use crate::chaos::diary::Pages;
 use crate::chaos::identity::Identity;
 use crate::chaos::ledger::{Entry, FaultKind, Ledger, Seen};
 use crate::chaos::model::{Belief, Known};
-use crate::chaos::wire::{Condition, Connection, Request, Response};
+use crate::chaos::wire::{Condition, Connection, Response};
+use crate::wire::Request;
 
 /// What is the case, by both accounts.
 pub(super) struct View {

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use crate::chaos::daemon::Daemon;
 use crate::chaos::ledger::{FaultKind, Ledger};
 use crate::chaos::scene::Scene;
-use crate::chaos::wire::{Connection, Request, Response};
+use crate::chaos::wire::{Connection, Response};
+use crate::wire::Request;
 
 /// At most one daemon at a time.
 pub(super) struct Succession<'a> {

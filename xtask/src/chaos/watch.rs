@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::chaos::identity::Identity;
-use crate::chaos::wire::{Condition, Connection, Event, Request, Response};
+use crate::chaos::wire::{Condition, Connection, Event, Response};
+use crate::wire::Request;
 
 /// A subscription, and a thread that follows it for as long as it lasts.
 pub(super) struct Watch {

@@ -1,33 +1,20 @@
-//! Connections to the daemon, in frames written and read by hand, for this crate depends on none of ours.
+//! Connections to the daemon, and its answers and events read by hand.
 //!
-//! What is asked for, and whether the answer is right, is not known here.
+//! What is asked for, and whether the answer is right, is not known here; how requests are written, in `crate::wire`.
 
 use std::fs::File;
-use std::io::{self, IoSlice, Read, Write};
-use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
+use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use crate::wire::{Request, receive};
 
 /// A connection with one request at a time, or with a subscription.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: UnixStream,
     null: File,
-}
-
-/// What the daemon is asked.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Request<'a> {
-    Ping,
-    Stop,
-    Reload,
-    Subscribe,
-    Upgrade,
-    Invoke { program: &'a str, action: &'a str },
 }
 
 /// What it answers, as far as it matters here.
@@ -86,19 +73,15 @@ impl Connection {
 
     /// Asks, and waits for the answer.
     pub(super) fn ask(&mut self, request: Request<'_>) -> io::Result<Response> {
-        let body = body(request);
-        let sent = match request {
-            Request::Invoke { .. } => self.send_with_null(&body),
-            _ => self.stream.write_all(&[&header(0, body.len())[..], &body].concat()),
-        };
+        let sent = request.send(&self.stream, &self.null);
         // Whoever is turned away finds the answer there, and nobody who takes what it sends.
-        let (_, body) = self.receive().or_else(|error| sent.and(Err(error)))?;
+        let (_, body) = receive(&self.stream).or_else(|error| sent.and(Err(error)))?;
         Reader(&body).response().ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
     /// Waits for the next event of the subscription; `None` if the connection has come to its end.
     pub(super) fn event(&mut self) -> io::Result<Option<Event>> {
-        match self.receive() {
+        match receive(&self.stream) {
             Ok((EVENT, body)) => {
                 Reader(&body).event().map(Some).ok_or_else(|| io::ErrorKind::InvalidData.into())
             }
@@ -107,25 +90,6 @@ impl Connection {
             Err(error) => Err(error),
         }
     }
-
-    fn send_with_null(&self, body: &[u8]) -> io::Result<()> {
-        let frame = [&header(3, body.len())[..], body].concat();
-        let null = [self.null.as_fd(); 3];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        control.push(SendAncillaryMessage::ScmRights(&null));
-        let sent = sendmsg(&self.stream, &[IoSlice::new(&frame)], &mut control, SendFlags::NOSIGNAL)?;
-        if sent == frame.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
-    }
-
-    fn receive(&mut self) -> io::Result<(u8, Vec<u8>)> {
-        let mut header = [0; HEADER_LENGTH];
-        self.stream.read_exact(&mut header)?;
-        let length = header.last_chunk().map_or(0, |length| u32::from_le_bytes(*length));
-        let mut body = vec![0; usize::try_from(length).unwrap_or(0)];
-        self.stream.read_exact(&mut body)?;
-        Ok((header[6], body))
-    }
 }
 
 /// Returns whether a connection has ended because the daemon has.
@@ -133,36 +97,6 @@ pub(super) fn is_end(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
     matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
-
-fn body(request: Request<'_>) -> Vec<u8> {
-    let (number, words) = match request {
-        Request::Ping => (0_u32, None),
-        Request::Stop => (2, None),
-        Request::Reload => (3, None),
-        Request::Invoke { program, action } => (4, Some([program, action])),
-        Request::Subscribe => (5, None),
-        Request::Upgrade => (6, None),
-    };
-    let mut body = number.to_le_bytes().to_vec();
-    for word in words.into_iter().flatten() {
-        body.extend((word.len() as u64).to_le_bytes());
-        body.extend(word.as_bytes());
-    }
-    let no_arguments = 0_u64;
-    body.extend(words.map(|_| no_arguments.to_le_bytes()).into_iter().flatten());
-    body
-}
-
-fn header(descriptors: u8, length: usize) -> [u8; HEADER_LENGTH] {
-    let [m0, m1, m2, m3] = *b"PMGR";
-    let [v0, v1] = 1_u16.to_le_bytes();
-    let [i0, i1, i2, i3] = 1_u32.to_le_bytes();
-    let [l0, l1, l2, l3] = u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
-    let request = 1;
-    [m0, m1, m2, m3, v0, v1, request, descriptors, i0, i1, i2, i3, l0, l1, l2, l3]
-}
-
-const HEADER_LENGTH: usize = 16;
 
 /// Far longer than any request takes, whatever becomes of the daemon.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -246,14 +180,6 @@ mod tests {
 
     fn text(text: &str) -> Vec<u8> {
         [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat()
-    }
-
-    #[test]
-    fn requests_are_written_as_the_protocol_has_them() {
-        assert_eq!(header(3, 52)[..8], *b"PMGR\x01\x00\x01\x03");
-        assert_eq!(body(Request::Upgrade), [6, 0, 0, 0]);
-        let invoke = body(Request::Invoke { program: "game", action: "start" });
-        assert_eq!(invoke, [&[4, 0, 0, 0][..], &text("game"), &text("start"), &[0; 8]].concat());
     }
 
     #[test]

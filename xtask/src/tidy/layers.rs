@@ -99,11 +99,10 @@ const ADAPTERS: [(&str, &[&str]); 18] = [
             "procmgrd/src/stream.rs",
             "procmgrd/src/upgrade/rehearsal.rs",
             "xtask/src/bench/attacker.rs",
-            "xtask/src/bench/wire.rs",
             "xtask/src/chaos/identity.rs",
             "xtask/src/chaos/namespace.rs",
             "xtask/src/chaos/part.rs",
-            "xtask/src/chaos/wire.rs",
+            "xtask/src/wire.rs",
         ],
     ),
     (
