@@ -5,10 +5,10 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::thread;
 use std::time::Duration;
 
 use nix::syslog::{Facility, LogFlags, Priority, Severity, openlog, syslog};
+use procmgrd::threads;
 
 /// How many lines may wait. More are lost: a system log that is stuck must not stop the daemon, nor fill its memory.
 const MOST_WAITING: usize = 1024;
@@ -71,7 +71,7 @@ impl SystemLog {
 /// Starts the thread. If the system has none, lines are lost.
 fn start() -> SyncSender<Entry> {
     let (sender, entries) = sync_channel(MOST_WAITING);
-    let _ = thread::Builder::new().name("system log".into()).spawn(move || work(&entries));
+    let _ = threads::start("system log", None, move || work(&entries));
     sender
 }
 

@@ -6,17 +6,18 @@
 //! serves. Nothing can tell such a descriptor from others without the risk of waiting for the answer.
 
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use std::{io, thread};
 
 use procmgr_config::Uid;
 use procmgr_proto::stdio::send_some;
 
 use crate::custody::{Account, Charge};
 use crate::parcel::{Packer, Slot, Unpacker};
+use crate::threads;
 
 /// Descriptors that a client has brought, which count as its user's until they are closed. Dropping them never waits.
 #[derive(Debug)]
@@ -155,7 +156,7 @@ impl Disposal {
             // The others may have to wait for as long as somebody likes. If the system has no thread left, one of them
             // comes back for this, or the next arrival has more luck: what was taken in is in the yard.
             let work = || self.work();
-            let hired = thread::Builder::new().name("disposal".into()).stack_size(STACK).spawn(work);
+            let hired = threads::start("disposal", Some(STACK), work);
             let count = usize::from(hired.is_ok());
             yard.workers += count;
             yard.idle += count;

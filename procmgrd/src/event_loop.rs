@@ -82,10 +82,10 @@ impl Daemon {
 
     fn serve(&mut self) -> Result<End, Error> {
         loop {
+            self.keep_records();
             if let Some(end) = self.end {
                 return Ok(end);
             }
-            self.keep_records();
             self.server.deliver(&self.poller, Instant::now());
             let ready = self.poller.wait(self.time_left()).map_err(Error::system("wait for events"))?;
             self.turn(&ready)?;
@@ -145,16 +145,20 @@ impl Daemon {
         // One at a time: the pid of a reaped child may be that of the next one that is spawned.
         while let Some((pid, status)) = process::reap().map_err(Error::system("wait for children"))? {
             self.upgrade.take_note(pid, status);
+            // One in our care that had the PID of a child must have died before.
+            self.bury(pid);
             self.step(Event::Exited { pid, status });
         }
         Ok(())
     }
 
-    /// Takes note that a process has died, if it is one in our care.
-    fn bury(&mut self, pid: Pid) {
-        if let Some(status) = self.wards.release(pid, &self.poller) {
+    /// Takes note that a process has died, if it is one in our care. Returns whether it is.
+    fn bury(&mut self, pid: Pid) -> bool {
+        let status = self.wards.release(pid, &self.poller);
+        if let Some(status) = status {
             self.step(Event::Exited { pid, status });
         }
+        status.is_some()
     }
 
     /// Hands a request to the supervisor.
@@ -182,16 +186,20 @@ impl Daemon {
     /// Does one thing. Returns what the supervisor is to be told of it, if it is.
     fn perform(&mut self, effect: Effect<Terminal>) -> Option<Event<Terminal>> {
         match effect {
-            Effect::Remember { program, memory } => self.store.remember(&program, &memory, Instant::now()),
+            Effect::Remember { program, memory } => {
+                self.store.remember(&program, &memory, Instant::now());
+                // If that did not work, perhaps all can be written anew, before anything follows from it.
+                self.keep_records();
+            }
             Effect::Spawn(spawn) => return Some(self.spawn(spawn)),
             Effect::LoadConfig { caller } => {
                 return Some(Event::Configured { caller, outcome: self.load() });
             }
             Effect::Exit { caller } => self.end = Some(End { caller }),
-            Effect::Terminate { pid } => {
-                let result = self.wards.terminate(pid).unwrap_or_else(|| process::terminate(pid));
+            Effect::Terminate { process } => {
+                let result = self.wards.terminate(process).unwrap_or_else(|| process::terminate(process));
                 if let Err(error) = result {
-                    journal::not_signalled(pid, &error);
+                    journal::not_signalled(process.pid, &error);
                 }
             }
             Effect::Reply { caller, response } => self.reply(caller, &response),
@@ -212,8 +220,11 @@ impl Daemon {
         self.keep_records();
         match self.spawner.spawn(spawn, &mut self.store) {
             Ok(process) => {
-                // Whoever had this PID before is dead, although nobody has told us yet.
-                self.bury(process.pid);
+                // Whoever had this PID before is dead, although nobody has told us yet. What that changes has been put
+                // on record behind what the process has put there.
+                if self.bury(process.pid) {
+                    self.store.begin_anew(Instant::now());
+                }
                 Event::Spawned { job, process }
             }
             Err(error) => Event::SpawnFailed { job, reason: error.to_string() },

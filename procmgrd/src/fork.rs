@@ -30,6 +30,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::descriptors::{DescriptorLimit, close_all_but};
 use crate::process;
 use crate::signals::{Blocked, reset_in_child};
+use crate::stat::Stat;
 use crate::state::signature::Signature;
 use crate::supervisor::event::{Pid, Process, Ticks};
 
@@ -46,12 +47,36 @@ pub(crate) struct Prepared<'a> {
     change: Change,
     limit: DescriptorLimit,
     terminal: &'a [OwnedFd; 3],
-    signature: Option<Signature<'a>>,
+    entry: Entry<'a>,
 }
 
-/// What a child was doing when it failed.
+/// What a process puts on record of itself before anything else.
+#[derive(Debug)]
+pub(crate) enum Entry<'a> {
+    /// Nothing: it is to be a control process.
+    None,
+    /// It is to be a main process, and nothing can be put on record now. It tells when it was started nevertheless.
+    Impossible,
+    /// This.
+    Signature(Signature<'a>),
+}
+
+impl Entry<'_> {
+    /// Returns how many bytes it adds to the records; `None` if there is to be none.
+    pub(crate) fn length(&self) -> Option<usize> {
+        match self {
+            Self::None => None,
+            Self::Impossible => Some(0),
+            Self::Signature(signature) => Some(signature.length()),
+        }
+    }
+}
+
+/// What failed, and who was doing it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
+    /// There is no child.
+    Birth,
     Stdio,
     Identity,
     Folder,
@@ -68,15 +93,15 @@ struct Change {
 }
 
 impl<'a> Prepared<'a> {
-    /// Prepares a command, of which the program, the arguments and the environment count. With a signature, the process
-    /// puts itself on record by it before anything else.
+    /// Prepares a command, of which the program, the arguments and the environment count. The process
+    /// makes its entry before anything else.
     pub(crate) fn new(
         command: &Command,
         identity: &Identity,
         folder: Option<&Path>,
         limit: DescriptorLimit,
         terminal: &'a [OwnedFd; 3],
-        signature: Option<Signature<'a>>,
+        entry: Entry<'a>,
     ) -> io::Result<Self> {
         let text = |text: &OsStr| CString::new(text.as_bytes());
         let variable = |(name, value): (&OsStr, Option<&OsStr>)| {
@@ -98,14 +123,15 @@ impl<'a> Prepared<'a> {
             },
             limit,
             terminal,
-            signature,
+            entry,
         })
     }
 
     /// Runs the script as the user that the daemon is. Returns when it has been executed.
     ///
     /// The child borrows our memory, and we stand still until it gives that back by exec: that takes the same time
-    /// however large the daemon is, and nobody but the daemon's own user can make it last.
+    /// however large the daemon is, and nobody but the daemon's own user can make it last, or whoever serves the file system
+    /// of its folder.
     ///
     /// # Errors
     /// The step that failed. The child is then dead, and will be reaped like any other.
@@ -113,7 +139,7 @@ impl<'a> Prepared<'a> {
         let (argv, envp) = (pointers(&self.arguments), pointers(&self.environment));
         let mut stack = vec![0; STACK];
         let (mut started, mut failure) = (NOT_ASKED, None);
-        let blocked = Blocked::all().map_err(|errno| (Step::Exec, errno.into()))?;
+        let blocked = Blocked::all().map_err(|errno| (Step::Birth, errno.into()))?;
         let child = Box::new(|| {
             started = self.sign();
             failure = Some(self.become_script(&argv, &envp, None));
@@ -126,7 +152,7 @@ impl<'a> Prepared<'a> {
             clone(child, &mut stack, flags, Some(libc::SIGCHLD))
         };
         drop(blocked);
-        let child = child.map_err(|errno| (Step::Exec, errno.into()))?;
+        let child = child.map_err(|errno| (Step::Birth, errno.into()))?;
         match failure {
             Some((step, errno)) => Err((step, errno.into())),
             None => Ok(Process { pid: Pid(child.as_raw()), started }),
@@ -139,7 +165,7 @@ impl<'a> Prepared<'a> {
     /// The step that failed. The child is then killed, and will be reaped like any other.
     pub(crate) fn run_as_other(mut self) -> Result<Process, (Step, io::Error)> {
         let (argv, envp) = (pointers(&self.arguments), pointers(&self.environment));
-        let failed = |error| (Step::Exec, error);
+        let failed = |error| (Step::Birth, error);
         let (reader, writer) = io::pipe().map_err(failed)?;
         // The child has our handlers and our pipe until it has reset them: a signal meant for it must not arrive before.
         let blocked = Blocked::all().map_err(|errno| failed(errno.into()))?;
@@ -164,10 +190,14 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    /// Puts this process on record, if it is to be there, and returns when it was started. From then on it is a main process,
-    /// whatever becomes of the daemon.
+    /// Makes the entry about this process, and returns when it was started. From then on it is a main process, whatever
+    /// becomes of the daemon.
     fn sign(&mut self) -> Ticks {
-        self.signature.as_mut().map_or(NOT_ASKED, |signature| signature.sign().started)
+        match &mut self.entry {
+            Entry::None => NOT_ASKED,
+            Entry::Impossible => Stat::of_self().map_or(NOT_ASKED, |stat| stat.started),
+            Entry::Signature(signature) => signature.sign().started,
+        }
     }
 
     /// Becomes the script, or tells what failed.
@@ -210,6 +240,7 @@ impl<'a> Prepared<'a> {
         reset_in_child().map_err(identity)
     }
 }
+
 /// Has what this command runs killed when the daemon dies: it would keep what the next daemon needs.
 pub(crate) fn end_with_daemon(command: &mut Command) {
     let daemon = getpid();
@@ -280,7 +311,6 @@ mod tests {
     use procmgr_config::{Definition, ProgramName, Rule};
 
     use super::*;
-    use crate::stat::Stat;
     use crate::state::store::Store;
     use crate::supervisor::memory::{Aim, Memory, Running};
 
@@ -305,7 +335,8 @@ mod tests {
         let signature = store.signature(&ProgramName::new(b"p"), &running(None));
         let length = signature.as_ref().map(Signature::length);
         let identity = Identity::default();
-        let result = way(Prepared::new(command, &identity, None, limit, &terminal, signature).unwrap());
+        let entry = signature.map_or(Entry::Impossible, Entry::Signature);
+        let result = way(Prepared::new(command, &identity, None, limit, &terminal, entry).unwrap());
         if let Some(length) = length {
             store.signed(length, Instant::now());
         }
@@ -331,6 +362,20 @@ mod tests {
             drop(store);
             let (_, reading) = Store::open(folder.path().join("state"), Instant::now()).unwrap();
             assert_eq!(reading.memories, [(ProgramName::new(b"p"), running(Some(process)))]);
+            process::kill(process.pid);
+            reap(process);
+        }
+    }
+
+    #[test]
+    fn a_process_that_cannot_be_put_on_record_tells_when_it_was_started() {
+        for way in WAYS {
+            let folder = tempfile::tempdir().unwrap();
+            let (mut store, _) = Store::open(folder.path().join("state"), Instant::now()).unwrap();
+            let mut command = Command::new("/bin/sh");
+            command.args(["-c", "kill -STOP $$"]);
+            let process = run(way, &command, &mut store).unwrap();
+            assert_eq!(Stat::of(process.pid).unwrap().started, process.started);
             process::kill(process.pid);
             reap(process);
         }

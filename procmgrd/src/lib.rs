@@ -39,6 +39,7 @@ mod stat;
 mod state;
 mod stream;
 mod supervisor;
+pub mod threads;
 mod upgrade;
 mod wards;
 

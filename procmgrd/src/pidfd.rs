@@ -9,7 +9,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::unistd::geteuid;
 use procmgr_proto::message::ExitStatus;
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -91,15 +90,9 @@ impl PidFd {
     }
 }
 
-/// Returns whether the kernel tells us all about a process: if we are root, or it is ours alone.
+/// Returns whether the kernel tells us all about a process: another question to which it has the same answer.
 fn may_know_of(pid: Pid) -> bool {
-    let own = geteuid();
-    let status = || fs::read_to_string(format!("/proc/{pid}/status")).ok();
-    let is_ours = |status: String| {
-        let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
-        uids.is_some_and(|uids| uids.split_whitespace().all(|uid| uid.parse() == Ok(own.as_raw())))
-    };
-    own.is_root() || status().is_some_and(is_ours)
+    fs::read_link(format!("/proc/{pid}/ns/user")).is_ok()
 }
 
 impl AsFd for PidFd {

@@ -7,7 +7,8 @@ use std::io;
 use procmgr_proto::message::ExitStatus;
 use rustix::process::{Signal, WaitOptions, kill_process, wait};
 
-use crate::supervisor::event::Pid;
+use crate::stat::Stat;
+use crate::supervisor::event::{Pid, Process, Ticks};
 
 /// Returns a child that has died, if there is one that has not been collected yet.
 ///
@@ -30,9 +31,14 @@ pub(crate) fn reap() -> io::Result<Option<(Pid, ExitStatus)>> {
     }
 }
 
-/// Sends SIGTERM to a child that has not been reaped.
-pub(crate) fn terminate(pid: Pid) -> io::Result<()> {
-    let pid = rustix::process::Pid::from_raw(pid.0).ok_or(io::ErrorKind::InvalidInput)?;
+/// Sends SIGTERM to a child. That it has been reaped already, and another process has its PID, is as good as done.
+pub(crate) fn terminate(process: Process) -> io::Result<()> {
+    match Stat::of(process.pid) {
+        Ok(stat) if process.started != Ticks(0) && stat.started != process.started => return Ok(()),
+        // Whoever cannot be told from others is our child nevertheless: nobody else reaps it.
+        Ok(_) | Err(_) => {}
+    }
+    let pid = rustix::process::Pid::from_raw(process.pid.0).ok_or(io::ErrorKind::InvalidInput)?;
     Ok(kill_process(pid, Signal::TERM)?)
 }
 

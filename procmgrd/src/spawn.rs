@@ -19,10 +19,10 @@ use procmgr_config::Identity;
 use crate::custody::Charge;
 use crate::descriptors::DescriptorLimit;
 use crate::disposal::{self, Foreign};
-use crate::fork::{Prepared, Step};
-use crate::state::signature::Signature;
+use crate::fork::{Entry, Prepared, Step};
+use crate::stat::Stat;
 use crate::state::store::Store;
-use crate::supervisor::event::{Process, Spawn};
+use crate::supervisor::event::{Process, Spawn, Ticks};
 
 /// How scripts are run by this daemon.
 #[derive(Debug)]
@@ -92,21 +92,30 @@ impl Spawner {
         let identity = &spawn.rule().identity;
         let is_own = is_own(identity);
         let identity = if is_own { &Identity::default() } else { identity };
-        let signature = spawn.memory.as_ref().and_then(|memory| store.signature(&spawn.job.program, memory));
-        let signed = signature.as_ref().map(Signature::length);
+        let entry = match &spawn.memory {
+            None => Entry::None,
+            Some(memory) => {
+                let signature = store.signature(&spawn.job.program, memory);
+                signature.map_or(Entry::Impossible, Entry::Signature)
+            }
+        };
+        let length = entry.length();
         let command = self.command(spawn);
-        let prepared = Prepared::new(&command, identity, folder, self.descriptor_limit, terminal, signature);
+        let prepared = Prepared::new(&command, identity, folder, self.descriptor_limit, terminal, entry);
         let result = prepared
-            .map_err(|error| (Step::Exec, error))
+            .map_err(|error| (Step::Birth, error))
             .and_then(|prepared| if is_own { prepared.run_as_daemon() } else { prepared.run_as_other() });
-        if let Some(length) = signed {
-            store.signed(length, Instant::now());
+        match (length, &result) {
+            // Where there is no child, nobody has put anything on record.
+            (None, _) | (Some(_), Err((Step::Birth, _))) => {}
+            (Some(length), _) => store.signed(length, Instant::now()),
         }
+        let result = result.map(|process| if length.is_some() { told(process) } else { process });
         result.map_err(|(step, error)| match step {
             Step::Stdio => SpawnError::Stdio(error),
             Step::Identity => SpawnError::Identity(error),
             Step::Folder => SpawnError::Folder(folder.map(PathBuf::from).unwrap_or_default(), error),
-            Step::Exec => SpawnError::Shell(self.shell.clone(), error),
+            Step::Birth | Step::Exec => SpawnError::Shell(self.shell.clone(), error),
         })
     }
 
@@ -132,6 +141,17 @@ impl Spawner {
         let log = if self.is_in_foreground { stderr.as_fd() } else { null.as_fd() };
         let (stdout, stderr) = (log.try_clone_to_owned()?, log.try_clone_to_owned()?);
         Ok([null.into(), stdout, stderr])
+    }
+}
+
+/// Asks when a process was started that could not tell. It is a child that has not been reaped, and no other has its PID.
+fn told(process: Process) -> Process {
+    match process.started {
+        Ticks(0) => {
+            let started = Stat::of(process.pid).map_or(Ticks(0), |stat| stat.started);
+            Process { started, ..process }
+        }
+        Ticks(_) => process,
     }
 }
 

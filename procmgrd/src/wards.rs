@@ -54,15 +54,16 @@ impl Wards {
         }
     }
 
-    /// Sends SIGTERM to the process of this PID; `None` if it is none of ours.
-    pub(crate) fn terminate(&self, pid: Pid) -> Option<io::Result<()>> {
-        let unwatched = self.unwatched.get(&pid);
+    /// Sends SIGTERM to a process; `None` if it is none of ours.
+    pub(crate) fn terminate(&self, process: Process) -> Option<io::Result<()>> {
+        let watched = self.watched.get(&process.pid).filter(|pidfd| pidfd.process() == process);
+        let unwatched = self.unwatched.get(&process.pid).filter(|unwatched| **unwatched == process);
         let signal = |process: &Process| match PidFd::open(*process) {
             Ok(Some(pidfd)) => pidfd.terminate(),
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
-        self.watched.get(&pid).map(PidFd::terminate).or_else(|| unwatched.map(signal))
+        watched.map(PidFd::terminate).or_else(|| unwatched.map(signal))
     }
 
     /// Returns how the process of this PID has ended, which is known to have, and lets go of it; `None` if it is none of
@@ -109,8 +110,8 @@ impl Wards {
     }
 }
 
-/// Returns whether a process is known to have ended, where no descriptor can be had for it.
-fn has_ended(process: Process) -> bool {
+/// Returns whether a process is known to have ended, without a descriptor for it.
+pub(crate) fn has_ended(process: Process) -> bool {
     match Stat::of(process.pid) {
         Ok(stat) => stat.started != process.started || stat.wait_status.is_some(),
         Err(errno) => matches!(errno, Errno::ENOENT | Errno::ESRCH),
@@ -166,11 +167,11 @@ mod tests {
         let mut world = World::new(100);
         assert!(world.take_in(process));
         assert!(world.wards.next_deadline().is_none());
-        world.wards.terminate(process.pid).unwrap().unwrap();
+        world.wards.terminate(process).unwrap().unwrap();
         assert_eq!(world.wait(), process.pid);
         assert_eq!(world.wards.release(process.pid, &world.poller), Some(ExitStatus::Signal(15)));
         assert_eq!(world.wards.release(process.pid, &world.poller), None);
-        assert!(world.wards.terminate(process.pid).is_none());
+        assert!(world.wards.terminate(process).is_none());
         child.wait().unwrap();
         assert!(!world.take_in(process));
     }
@@ -183,7 +184,7 @@ mod tests {
         assert!(world.take_in(first) && world.take_in(second));
         assert_eq!(world.wards.next_deadline(), Some(world.now + PAUSE));
         assert_eq!(world.wards.look(&world.poller, world.now), []);
-        world.wards.terminate(second.pid).unwrap().unwrap();
+        world.wards.terminate(second).unwrap().unwrap();
         other.wait().unwrap();
         let later = world.now + PAUSE;
         assert_eq!(world.wards.look(&world.poller, later), [second.pid]);

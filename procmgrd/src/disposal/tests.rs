@@ -1,6 +1,7 @@
 //! Garbage that takes its time, and garbage that does not, of many owners.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
 
 use super::*;
 use crate::custody::Ledger;

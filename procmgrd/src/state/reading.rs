@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader};
 
 use procmgr_config::ProgramName;
 
@@ -61,12 +61,28 @@ pub(crate) fn read(file: File, life: &Life, clock: Clock) -> Result<Reading, Str
 /// Returns the next line with its newline; the last one may have none, and there is none after it.
 fn read_line(file: &mut BufReader<File>) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
-    file.by_ref().take(LONGEST).read_until(b'\n', &mut line)?;
-    Ok(line)
+    loop {
+        let part = match file.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            part => part?,
+        };
+        let end = part.iter().position(|byte| *byte == b'\n').map(|place| place + 1);
+        let count = end.unwrap_or(part.len());
+        // What is no record may be as long as it likes.
+        line.try_reserve(count).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        line.extend_from_slice(&part[..count]);
+        file.consume(count);
+        if end.is_some() || count == 0 {
+            return Ok(line);
+        }
+        if line.len() > LONGEST {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+    }
 }
 
-/// More than the script of a program can have, however it is written: the configuration file has a bound as well.
-const LONGEST: u64 = 1 << 29;
+/// More than a record can have, however its script is written: the configuration file has a bound as well.
+const LONGEST: usize = 1 << 29;
 
 #[cfg(test)]
 mod tests {

@@ -110,11 +110,11 @@ impl Store {
         Some(Signature::new(log.file.as_fd(), spare.as_fd(), &text))
     }
 
-    /// Sees whether a process has put itself on record by a signature of this length.
+    /// Sees whether a process has put itself on record by a signature of this length; one of 0 it did not have.
     pub(crate) fn signed(&mut self, signature: usize, now: Instant) {
         let Some(log) = &mut self.log else { return };
         let expected = log.length + u64::try_from(signature).unwrap_or(u64::MAX);
-        if log.file.metadata().is_ok_and(|metadata| metadata.len() == expected) {
+        if signature > 0 && log.file.metadata().is_ok_and(|metadata| metadata.len() == expected) {
             log.length = expected;
         } else {
             self.begin_anew(now);
@@ -260,7 +260,8 @@ impl Store {
         compose(program, memory, self.clock)
     }
 
-    fn begin_anew(&mut self, now: Instant) {
+    /// Takes what is on record for wrong: all is to be written anew.
+    pub(crate) fn begin_anew(&mut self, now: Instant) {
         self.log = None;
         self.retry.at = now;
     }

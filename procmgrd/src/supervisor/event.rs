@@ -57,8 +57,8 @@ pub(crate) enum Effect<S> {
     Remember { program: ProgramName, memory: Memory },
     /// Run a script.
     Spawn(Spawn<S>),
-    /// Send SIGTERM to a process, which is a main process that has not been reaped.
-    Terminate { pid: Pid },
+    /// Send SIGTERM to a process, which is a main process, unless it has died meanwhile.
+    Terminate { process: Process },
     /// Answer a request. Each request is answered once, by this or by `Exit`.
     Reply { caller: Caller, response: Response },
     /// Read the configuration again.

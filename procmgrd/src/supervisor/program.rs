@@ -169,10 +169,17 @@ impl<S: Clone> Program<S> {
         }
     }
 
-    /// Has the program started, for nobody, as soon as its turn comes, if it is down and nobody has asked for that.
+    /// Has the program started, for nobody, as soon as its turn comes, if it is down or about to be and nobody has asked for
+    /// that.
     pub(crate) fn autostart(&mut self, now: Instant) {
-        if let State::Down(Rest::Idle) = self.state {
-            self.state = State::Backoff { until: now };
+        match &mut self.state {
+            State::Down(Rest::Idle) => self.state = State::Backoff { until: now },
+            State::Stopping { next: next @ None, rest: Rest::Idle, .. } => *next = Some(Call::of_nobody()),
+            State::Down(Rest::Stopped)
+            | State::Starting { .. }
+            | State::Up(_)
+            | State::Stopping { .. }
+            | State::Backoff { .. } => {}
         }
     }
 
@@ -413,7 +420,7 @@ impl<S: Clone> Program<S> {
         if let State::Stopping { run, waiting, next, rest } = &mut self.state {
             waiting.retain(|caller| Some(*caller) != job.caller);
             if job.caller.is_none() && next.is_none() && *rest == Rest::Idle {
-                return effects.push(Effect::Terminate { pid: run.main.pid });
+                return effects.push(Effect::Terminate { process: run.main });
             }
             next.take_if(|call| call.caller == job.caller);
             if waiting.is_empty() && next.is_none() {
@@ -425,7 +432,7 @@ impl<S: Clone> Program<S> {
     fn stop_effect(&self, run: &Run, call: Call<S>) -> Effect<S> {
         match run.definition.rule(Action::Stop).script {
             Some(_) => self.spawn(Arc::clone(&run.definition), Action::Stop, Some(run.main.pid), call),
-            None => Effect::Terminate { pid: run.main.pid },
+            None => Effect::Terminate { process: run.main },
         }
     }
 

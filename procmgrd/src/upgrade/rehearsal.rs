@@ -70,7 +70,7 @@ impl Rehearsal {
     /// Takes in what there is to be heard. Returns whether there may be more some day.
     pub(crate) fn listen(&mut self) -> bool {
         let mut part = [0; 1024];
-        loop {
+        for _ in 0..PARTS_PER_CALL {
             match self.says.read(&mut part) {
                 Ok(0) => return false,
                 Ok(count) => {
@@ -83,6 +83,7 @@ impl Rehearsal {
                 Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
             }
         }
+        true
     }
 
     /// Returns what has come of it. One that takes too long has failed.
@@ -124,6 +125,9 @@ impl AsFd for Rehearsal {
 
 /// How long a rehearsal may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many parts of what it says are taken in at once: it may say more than anybody can listen to.
+const PARTS_PER_CALL: usize = 16;
 
 /// How much of what it says is kept.
 const MOST_SAID: usize = 1024;

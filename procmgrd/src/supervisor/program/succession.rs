@@ -85,14 +85,14 @@ impl<S: Clone> Program<S> {
         let program = self.name.clone();
         effects.push(Effect::Report(Report::TakenOver { program, pid: main.pid }));
         let definition = self.definition.clone().filter(|it| *it == definition).unwrap_or(definition);
-        let comes_back = self.definition.as_ref().is_some_and(|it| it.autostart.is_some());
         let run = Run { main, definition, origin: Origin::TakenOver };
         match aim {
             Aim::Run => self.state = State::Up(run),
             Aim::Stop => self.stop_run(run, Vec::new(), Rest::Stopped, Call::of_nobody(), effects),
-            Aim::End | Aim::Restart => {
-                let next = (aim == Aim::Restart || comes_back).then(Call::of_nobody);
+            Aim::End => self.stop_run(run, Vec::new(), Rest::Idle, Call::of_nobody(), effects),
+            Aim::Restart => {
                 effects.push(self.stop_effect(&run, Call::of_nobody()));
+                let next = Some(Call::of_nobody());
                 self.state = State::Stopping { run, waiting: Vec::new(), next, rest: Rest::Idle };
             }
         }

@@ -357,7 +357,7 @@ fn job(program: &Definition, action: Action, client: Option<u64>) -> Job {
 }
 
 fn terminate(pid: Pid) -> Effect<Terminal> {
-    Effect::Terminate { pid }
+    Effect::Terminate { process: process(pid) }
 }
 
 fn done(client: u64) -> Effect<Terminal> {

@@ -251,7 +251,7 @@ impl Model {
             }
             Effect::Rehearse | Effect::HandOver => panic!("nobody has asked for an upgrade"),
             Effect::Spawn(spawn) => self.spawn(spawn),
-            Effect::Terminate { pid } => {
+            Effect::Terminate { process: Process { pid, .. } } => {
                 let job = self.processes.get(&pid).expect("only the living are signalled");
                 assert_eq!(self.mains.get(&job.program), Some(&pid), "only main processes are signalled");
             }

@@ -129,6 +129,10 @@ fn a_program_that_was_to_end_with_the_daemon_ends_and_comes_back_if_it_starts_wi
     let mut world = World::down(&game);
     let effects = recall(&mut world, running(&game, Aim::End), Some(MAIN));
     assert_eq!(effects, [taken_over(MAIN), terminate(MAIN)]);
+    assert_eq!(world.tell(Event::Autostart(Group(2))), []);
+    assert_eq!(world.list(), "game: running stopping adopted");
+    assert_eq!(world.tell(Event::Autostart(Group(1))), []);
+    assert_eq!(world.list(), "game: running restarting adopted");
     assert_eq!(world.exited(MAIN, UNKNOWN), [ended(MAIN, UNKNOWN, None), spawn_for_nobody(&game)]);
 
     let mut world = World::down(&game);
