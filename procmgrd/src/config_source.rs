@@ -2,7 +2,6 @@
 //!
 //! What it says is `procmgr-config`'s to tell, what follows from it the supervisor's.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
@@ -10,6 +9,8 @@ use std::sync::Arc;
 use nix::unistd::geteuid;
 use procmgr_config::OnExit;
 use procmgr_config::load::{LoadError, Loaded, Writers, load};
+
+use crate::places::beside;
 
 /// The file of the configuration, and what goes for it while the daemon runs.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ impl ConfigSource {
         config.socket_path = self.base.join(&config.socket_path);
         config.state_path = Some(match &config.state_path {
             Some(path) => self.base.join(path),
-            None => beside(&config.socket_path),
+            None => beside(&config.socket_path, ".state"),
         });
         if process::id() == INIT {
             config.on_exit = OnExit::Stop;
@@ -56,13 +57,6 @@ impl ConfigSource {
         }
         Ok(loaded)
     }
-}
-
-/// Returns where the state is kept if the file does not say.
-fn beside(socket: &Path) -> PathBuf {
-    let mut path = OsString::from(socket);
-    path.push(".state");
-    path.into()
 }
 
 /// The first process of a system or container. When it ends, the kernel kills all others: better they end before.

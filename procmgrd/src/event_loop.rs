@@ -136,7 +136,7 @@ impl Daemon {
         if is_ready(Source::Listener) {
             self.server.accept(&self.poller, Instant::now());
         }
-        self.go_on_with_upgrade(is_ready(Source::Rehearsal));
+        self.go_on_with_upgrade();
         Ok(())
     }
 

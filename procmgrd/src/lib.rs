@@ -26,6 +26,7 @@ mod packed;
 mod parcel;
 mod pidfd;
 mod pidfile;
+mod places;
 mod poll;
 mod probe;
 mod process;

@@ -2,11 +2,10 @@
 //!
 //! Who connects, and what they say, is `server`'s business.
 
-use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -24,6 +23,7 @@ use crate::journal;
 use crate::lock::{Lock, PackedLock};
 use crate::packed::{PackedPath, senseless};
 use crate::parcel::{Packer, Slot, Unpacker};
+use crate::places::{FileId, beside};
 use crate::probe::{Probe, is_listened_to};
 
 /// The socket that clients connect to. The file is removed when it is dropped.
@@ -49,8 +49,6 @@ pub(crate) struct PackedListener {
     lock: PackedLock,
 }
 
-type FileId = (u64, u64);
-
 impl Listener {
     /// Takes the path for this daemon and listens.
     ///
@@ -61,7 +59,7 @@ impl Listener {
             return Err(Error::SocketPathTooLong { socket: path.to_path_buf() });
         }
         let mut probe = Probe::default();
-        let lock = Lock::take(&beside(path), || probe.is_answered(path))?;
+        let lock = Lock::take(&beside(path, ".lock"), || probe.is_answered(path))?;
         let lock = lock.ok_or_else(|| Error::AlreadyRunning { socket: path.to_path_buf() })?;
         await_silence(path);
         remove_stale(path)?;
@@ -144,7 +142,7 @@ impl Listener {
     }
 
     fn is_in_place(&self) -> bool {
-        file_id(&self.path).is_ok_and(|file| file == self.file)
+        self.file.is_at(&self.path)
     }
 }
 
@@ -154,13 +152,6 @@ impl Drop for Listener {
             let _ = fs::remove_file(&self.path);
         }
     }
-}
-
-/// Returns where the lock of a socket is.
-fn beside(socket: &Path) -> PathBuf {
-    let mut path = OsString::from(socket);
-    path.push(".lock");
-    path.into()
 }
 
 /// Waits until the one who had the lock has closed its socket, too: a process that ends, or executes something, closes one
@@ -207,7 +198,7 @@ fn listen(path: &Path) -> io::Result<(UnixListener, FileId)> {
     socket.set_nonblocking(true)?;
     // The standard library has asked for as long a queue as the system allows.
     socket::listen(&socket, Backlog::new(QUEUE)?)?;
-    Ok((socket, file_id(path)?))
+    Ok((socket, FileId::at(path)?))
 }
 
 /// How many clients queue to be accepted; further ones wait in `connect`, first come, first served.
@@ -232,10 +223,6 @@ fn add_watch(inotify: &Inotify, path: &Path) -> nix::Result<()> {
         | AddWatchFlags::IN_DELETE_SELF
         | AddWatchFlags::IN_DONT_FOLLOW;
     inotify.add_watch(path, flags).map(drop)
-}
-
-fn file_id(path: &Path) -> io::Result<FileId> {
-    fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 /// Accepts everyone who has connected to a socket that is about to be closed.

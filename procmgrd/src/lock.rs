@@ -5,7 +5,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::packed::PackedPath;
 use crate::parcel::{Packer, Slot, Unpacker};
+use crate::places::FileId;
 
 /// A lock. It ends with the process, however that ends; the file is removed when the lock is dropped.
 #[derive(Debug)]
@@ -42,15 +43,8 @@ impl Lock {
     ///
     /// # Errors
     /// If there can be no such file, or no lock on it.
-    pub(crate) fn take(path: &Path, mut is_hopeless: impl FnMut() -> bool) -> Result<Option<Self>, Error> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let lock = Self::try_to_take(path)?;
-            if lock.is_some() || is_hopeless() || deadline <= Instant::now() {
-                return Ok(lock);
-            }
-            sleep(INTERVAL);
-        }
+    pub(crate) fn take(path: &Path, is_hopeless: impl FnMut() -> bool) -> Result<Option<Self>, Error> {
+        with_patience(|| Self::try_to_take(path), is_hopeless)
     }
 
     /// Takes a lock that was handed on. It is this process's after [`claim`](Self::claim) only, and until then dropping it
@@ -96,8 +90,7 @@ impl Lock {
     }
 
     fn is_in_place(&self) -> bool {
-        let (held, there) = (self.file.metadata(), fs::symlink_metadata(&self.path));
-        held.is_ok_and(|held| there.is_ok_and(|it| (it.dev(), it.ino()) == (held.dev(), held.ino())))
+        FileId::of(&self.file).is_ok_and(|file| file.is_at(&self.path))
     }
 }
 
@@ -110,6 +103,22 @@ impl Drop for Lock {
             // Closing the file would leave the lock to a child that is about to execute a script.
             let _ = flock(&self.file, FlockOperation::Unlock);
         }
+    }
+}
+
+/// Tries to get something that another daemon has, perhaps one that was killed and has left a child that has it for a moment
+/// yet: over and over again, until it is there, or hopeless, or has taken too long.
+pub(crate) fn with_patience<T, E>(
+    mut attempt: impl FnMut() -> Result<Option<T>, E>,
+    mut is_hopeless: impl FnMut() -> bool,
+) -> Result<Option<T>, E> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let result = attempt()?;
+        if result.is_some() || is_hopeless() || deadline <= Instant::now() {
+            return Ok(result);
+        }
+        sleep(INTERVAL);
     }
 }
 

@@ -13,6 +13,7 @@ mod words;
 use std::env;
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -22,16 +23,17 @@ use nix::unistd::execve;
 use procmgr_config::Uid;
 use procmgr_proto::message::ExitStatus;
 
-use crate::descriptors::adopt;
+use crate::Options;
+use crate::descriptors::{Inherited, adopt, settle_inherited};
 use crate::disposal;
+use crate::error::Error;
 use crate::event_loop::{Daemon, Terminal};
 use crate::journal;
 use crate::parcel::{Passage, seal};
 use crate::poll::{Interest, Source};
-use crate::signals::Blocked;
+use crate::signals::{self, Blocked};
 use crate::supervisor::event::{Event, Pid};
-pub(crate) use crate::upgrade::handover::take_over;
-use crate::upgrade::rehearsal::{Rehearsal, Verdict};
+use crate::upgrade::rehearsal::{Edition, READY, Rehearsal, Verdict};
 
 /// What is to be executed, and how far that has come.
 #[derive(Debug)]
@@ -47,8 +49,9 @@ pub(crate) struct Upgrade {
 enum Stage {
     Idle,
     Rehearsing(Rehearsal),
-    /// To be executed as soon as nothing is in its way, but by then.
+    /// This edition is to be executed as soon as nothing is in its way, but by then.
     Ready {
+        edition: Edition,
         until: Instant,
     },
 }
@@ -108,23 +111,26 @@ impl Daemon {
     }
 
     /// Goes on with an upgrade that is under way, if there is one.
-    pub(crate) fn go_on_with_upgrade(&mut self, has_something_to_say: bool) {
+    pub(crate) fn go_on_with_upgrade(&mut self) {
         match &mut self.upgrade.stage {
             Stage::Idle => {}
             Stage::Rehearsing(rehearsal) => {
-                if has_something_to_say && !rehearsal.listen() {
+                if !rehearsal.listen() {
                     let _ = self.poller.remove(&*rehearsal);
                 }
                 match rehearsal.verdict(Instant::now()) {
                     Verdict::Pending => {}
-                    Verdict::Ready => self.get_ready(Stage::Ready { until: Instant::now() + PATIENCE }),
+                    Verdict::Ready => {
+                        let (edition, until) = (rehearsal.edition(), Instant::now() + PATIENCE);
+                        self.get_ready(Stage::Ready { edition, until });
+                    }
                     Verdict::Failed { reason } => {
                         self.get_ready(Stage::Idle);
                         self.step(Event::NotUpgraded { reason });
                     }
                 }
             }
-            Stage::Ready { until } => {
+            Stage::Ready { edition: _, until } => {
                 let until = *until;
                 let closing = disposal::unfinished();
                 if closing.is_empty() {
@@ -139,7 +145,13 @@ impl Daemon {
 
     /// Executes the executable in place of this process. Returns, if it does, why not.
     pub(crate) fn hand_over(&mut self) -> String {
-        self.upgrade.stage = Stage::Idle;
+        let edition = match mem::replace(&mut self.upgrade.stage, Stage::Idle) {
+            Stage::Ready { edition, until: _ } => Some(edition),
+            Stage::Idle | Stage::Rehearsing(_) => None,
+        };
+        if edition.is_none_or(|edition| !edition.is_at(&self.upgrade.executable)) {
+            return "it has changed since it has rehearsed".to_owned();
+        }
         journal::finish();
         match self.try_to_hand_over() {
             Err(error) => self.blame(&error),
@@ -204,6 +216,30 @@ pub(crate) fn arrival() -> Option<Arrival> {
     let (role, state) = order.split_once(' ')?;
     let role = [Role::Rehearse, Role::TakeOver].into_iter().find(|known| known.name() == role)?;
     Some(Arrival { role, state: state.parse().ok()? })
+}
+
+/// Goes on as the daemon that another image was, or just tries whether that is possible.
+///
+/// # Errors
+/// What keeps this image from taking over, or the daemon from going on.
+pub(crate) fn take_over(options: Options, arrival: &Arrival) -> Result<(), Error> {
+    let cannot = || Error::system("take over from the running daemon");
+    let mut daemon = handover::unpack(options, arrival).map_err(cannot())?;
+    // What was handed on and nobody has claimed is nobody's.
+    drop(settle_inherited(Inherited::Keep).map_err(Error::system("settle inherited descriptors"))?);
+    if arrival.role == Role::Rehearse {
+        println!("{READY}");
+        // Nothing is dropped: all of it belongs to somebody else yet.
+        std::process::exit(0);
+    }
+    daemon.server.claim(&daemon.poller, Instant::now()).map_err(cannot())?;
+    signals::unblock().map_err(Error::system("let signals through"))?;
+    // From here on, what is started is to be on record.
+    daemon.keep_records();
+    // Nobody has listened for a while.
+    daemon.reap()?;
+    daemon.step(Event::Upgraded);
+    daemon.run()
 }
 
 impl Arrival {

@@ -8,28 +8,28 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use nix::unistd::geteuid;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, open, openat, renameat, unlinkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::lock::with_patience;
 use crate::parcel::{Packer, Slot, Unpacker};
+use crate::places::FileId;
 
 /// A folder that this daemon alone writes in. That ends with the process, however that ends.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
     directory: File,
-    origin: Origin,
+    maker: Maker,
 }
 
 /// Who has made a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Origin {
+enum Maker {
     ThisDaemon,
     Somebody,
 }
@@ -38,7 +38,7 @@ enum Origin {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct PackedFolder {
     directory: Slot,
-    origin: Origin,
+    maker: Maker,
 }
 
 /// Why a folder cannot be used.
@@ -52,8 +52,7 @@ pub(crate) enum Unusable {
     System(io::Error),
 }
 
-/// Whether a daemon that has the folder is given a moment to go. One that was killed may have left a child that was about to
-/// execute a script, and that has the folder for as long as this takes.
+/// Whether a daemon that has the folder is given a moment to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Patience {
     None,
@@ -63,37 +62,32 @@ pub(crate) enum Patience {
 impl Folder {
     /// Opens a folder, and makes it if it is not there.
     pub(crate) fn open(path: &Path, patience: Patience) -> Result<Self, Unusable> {
-        let origin = match DirBuilder::new().mode(0o700).create(path) {
-            Ok(()) => Origin::ThisDaemon,
+        let maker = match DirBuilder::new().mode(0o700).create(path) {
+            Ok(()) => Maker::ThisDaemon,
             // Where nothing can be made there may be something nevertheless.
-            Err(_) if path.exists() => Origin::Somebody,
+            Err(_) if path.exists() => Maker::Somebody,
             Err(error) => return Err(Unusable::System(error)),
         };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = File::from(open(path, flags, Mode::empty())?);
         check(&directory, "the folder is not this user's alone")?;
-        let deadline = Instant::now() + if patience == Patience::AMoment { A_MOMENT } else { Duration::ZERO };
-        while let Err(errno) = flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-            if errno != Errno::WOULDBLOCK {
-                return Err(errno.into());
-            }
-            if deadline <= Instant::now() {
-                return Err(Unusable::Taken);
-            }
-            sleep(INTERVAL);
-        }
-        Ok(Self { path: path.to_path_buf(), directory, origin })
+        let take = || match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            result => result.map(Some),
+        };
+        with_patience(take, || patience == Patience::None)?.ok_or(Unusable::Taken)?;
+        Ok(Self { path: path.to_path_buf(), directory, maker })
     }
 
     /// Takes a folder that another image of this daemon has opened, and has still.
     pub(crate) fn unpack(packed: PackedFolder, path: PathBuf, unpacker: &mut Unpacker) -> io::Result<Self> {
-        let PackedFolder { directory, origin } = packed;
-        Ok(Self { path, directory: unpacker.take(directory)?.into(), origin })
+        let PackedFolder { directory, maker } = packed;
+        Ok(Self { path, directory: unpacker.take(directory)?.into(), maker })
     }
 
     /// Packs the folder, which goes on to be this daemon's alone for whoever has the descriptor.
     pub(crate) fn pack<'a>(&'a self, packer: &mut Packer<'a>) -> PackedFolder {
-        PackedFolder { directory: packer.descriptor(self.directory.as_fd()), origin: self.origin }
+        PackedFolder { directory: packer.descriptor(self.directory.as_fd()), maker: self.maker }
     }
 
     /// Opens the file for reading; `None` if there is none.
@@ -131,7 +125,7 @@ impl Folder {
     /// Removes the file, and the folder too, if this process has made it and nothing else is in it.
     pub(crate) fn remove(self) {
         let _ = unlinkat(&self.directory, NAME, AtFlags::empty());
-        if self.origin == Origin::ThisDaemon {
+        if self.maker == Maker::ThisDaemon {
             let _ = remove_dir(&self.path);
         }
     }
@@ -148,11 +142,7 @@ impl Folder {
 
     /// Returns whether this file is what somebody finds who looks for it by its path.
     pub(crate) fn is_in_place(&self, file: &File) -> bool {
-        let there = self.file_path().symlink_metadata();
-        let is_same = |there: std::fs::Metadata, ours: std::fs::Metadata| {
-            (there.dev(), there.ino()) == (ours.dev(), ours.ino())
-        };
-        there.is_ok_and(|there| file.metadata().is_ok_and(|ours| is_same(there, ours)))
+        FileId::of(file).is_ok_and(|file| file.is_at(&self.file_path()))
     }
 }
 
@@ -187,9 +177,3 @@ impl fmt::Display for Unusable {
 
 const NAME: &str = "programs";
 const DRAFT: &str = "programs.new";
-
-/// Longer than a child needs to execute a script, even if it becomes another user and is stopped by that one.
-const A_MOMENT: Duration = Duration::from_secs(3);
-
-/// How often it is tried.
-const INTERVAL: Duration = Duration::from_millis(5);

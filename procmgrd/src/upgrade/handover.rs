@@ -14,8 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::Options;
 use crate::clock::Clock;
 use crate::config_source::ConfigSource;
-use crate::descriptors::{DescriptorLimit, Inherited, settle_inherited};
-use crate::error::Error;
+use crate::descriptors::DescriptorLimit;
 use crate::event_loop::Daemon;
 use crate::journal::{Journal, PackedJournal};
 use crate::notify::Notifier;
@@ -26,16 +25,14 @@ use crate::pidfile::PidFile;
 use crate::poll::{Interest, Poller, Source};
 use crate::server::Server;
 use crate::server::packed::PackedServer;
-use crate::signals::{self, Signals};
+use crate::signals::Signals;
 use crate::spawn::Spawner;
 use crate::state::folder::{Folder, PackedFolder};
 use crate::state::store::Store;
 use crate::state::stored::StoredProcess;
 use crate::supervisor::Supervisor;
-use crate::supervisor::event::Event;
-use crate::upgrade::rehearsal::READY;
-use crate::upgrade::words::StoredSupervisor;
-use crate::upgrade::{Arrival, Role, Upgrade};
+use crate::upgrade::words::PackedSupervisor;
+use crate::upgrade::{Arrival, Upgrade};
 use crate::wards::Wards;
 
 /// The version of what is handed over. Whatever an older image would misunderstand raises it.
@@ -64,7 +61,7 @@ struct Handover {
     executable: PackedPath,
     limit: DescriptorLimit,
     pidfile: Option<PackedPath>,
-    supervisor: StoredSupervisor,
+    supervisor: PackedSupervisor,
     server: PackedServer,
     journal: PackedJournal,
     state: PackedState,
@@ -99,7 +96,7 @@ impl Daemon {
             executable: self.upgrade.executable.as_path().into(),
             limit: self.spawner.descriptor_limit,
             pidfile: self.pidfile.as_ref().map(|file| file.path().into()),
-            supervisor: StoredSupervisor::pack(self.supervisor.snapshot(), &mut packer),
+            supervisor: PackedSupervisor::pack(self.supervisor.snapshot(), &mut packer),
             server: self.server.pack(&mut packer),
             journal: self.journal.pack(&packer),
             state: PackedState { path: self.store.path().into(), folder },
@@ -110,31 +107,8 @@ impl Daemon {
     }
 }
 
-/// Goes on as the daemon that another image was, or just tries whether that is possible.
-///
-/// # Errors
-/// What keeps this image from taking over, or the daemon from going on.
-pub(crate) fn take_over(options: Options, arrival: &Arrival) -> Result<(), Error> {
-    let cannot = || Error::system("take over from the running daemon");
-    let mut daemon = unpack(options, arrival).map_err(cannot())?;
-    // What was handed on and nobody has claimed is nobody's.
-    drop(settle_inherited(Inherited::Keep).map_err(Error::system("settle inherited descriptors"))?);
-    if arrival.role == Role::Rehearse {
-        println!("{READY}");
-        // Nothing is dropped: all of it belongs to somebody else yet.
-        std::process::exit(0);
-    }
-    daemon.server.claim(&daemon.poller, Instant::now()).map_err(cannot())?;
-    signals::unblock().map_err(Error::system("let signals through"))?;
-    // From here on, what is started is to be on record.
-    daemon.keep_records();
-    // Nobody has listened for a while.
-    daemon.reap()?;
-    daemon.step(Event::Upgraded);
-    daemon.run()
-}
-
-fn unpack(options: Options, arrival: &Arrival) -> io::Result<Daemon> {
+/// Makes a daemon of what another image has packed.
+pub(super) fn unpack(options: Options, arrival: &Arrival) -> io::Result<Daemon> {
     let bytes = arrival.bytes()?;
     let Preface { version } = serde_json::from_slice(&bytes)?;
     if !(OLDEST..=VERSION).contains(&version) {

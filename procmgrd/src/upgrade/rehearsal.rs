@@ -3,8 +3,10 @@
 //! What it tries is in `handover`; what follows from the outcome is not decided here.
 
 use std::ffi::OsString;
+use std::fs;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -14,6 +16,7 @@ use procmgr_proto::message::ExitStatus;
 use rustix::io::ioctl_fionbio;
 
 use crate::fork::end_with_daemon;
+use crate::places::FileId;
 use crate::process;
 use crate::supervisor::event::Pid;
 
@@ -26,6 +29,31 @@ pub(crate) struct Rehearsal {
     says: PipeReader,
     said: Vec<u8>,
     deadline: Instant,
+    edition: Edition,
+}
+
+/// Which file stands where the executable is, and when it was changed last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Edition {
+    file: FileId,
+    length: u64,
+    changed: (i64, i64),
+}
+
+impl Edition {
+    /// Returns whether this is what stands there now.
+    pub(crate) fn is_at(self, path: &Path) -> bool {
+        Self::of(path).is_ok_and(|edition| edition == self)
+    }
+
+    fn of(path: &Path) -> io::Result<Self> {
+        let metadata = fs::metadata(path)?;
+        Ok(Self {
+            file: FileId::from(&metadata),
+            length: metadata.len(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
 }
 
 /// What has come of a rehearsal.
@@ -46,6 +74,7 @@ impl Rehearsal {
         arguments: &[OsString],
         (variable, order): (&str, &str),
     ) -> io::Result<Self> {
+        let edition = Edition::of(executable)?;
         let (says, writer) = io::pipe()?;
         ioctl_fionbio(&says, true)?;
         let mut command = Command::new(executable);
@@ -57,7 +86,8 @@ impl Rehearsal {
         command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
         // It is reaped like any other child.
         let child = Pid(command.spawn()?.id().cast_signed());
-        Ok(Self { child, status: None, says, said: Vec::new(), deadline: Instant::now() + PATIENCE })
+        let deadline = Instant::now() + PATIENCE;
+        Ok(Self { child, status: None, says, said: Vec::new(), deadline, edition })
     }
 
     /// Takes note that a child has ended.
@@ -111,6 +141,11 @@ impl Rehearsal {
         }
     }
 
+    /// Returns what has rehearsed.
+    pub(crate) fn edition(&self) -> Edition {
+        self.edition
+    }
+
     /// Returns when it takes too long.
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline
@@ -131,3 +166,31 @@ const PARTS_PER_CALL: usize = 16;
 
 /// How much of what it says is kept.
 const MOST_SAID: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn whatever_takes_the_place_of_an_executable_or_is_written_into_it_is_another_edition() {
+        let folder = tempfile::tempdir().unwrap();
+        let [link, file, other] = ["link", "file", "other"].map(|name| folder.path().join(name));
+        for path in [&file, &other] {
+            fs::write(path, "#!/bin/sh\n").unwrap();
+        }
+        symlink("file", &link).unwrap();
+        let edition = Edition::of(&link).unwrap();
+        fs::read(&link).unwrap();
+        assert!(edition.is_at(&link) && edition.is_at(&file));
+        assert!(!edition.is_at(&other));
+        fs::rename(&other, &file).unwrap();
+        assert!(!edition.is_at(&link));
+        let edition = Edition::of(&link).unwrap();
+        fs::write(&file, "#!/bin/sh\nexit 1\n").unwrap();
+        assert!(!edition.is_at(&link));
+        fs::remove_file(&file).unwrap();
+        assert!(!edition.is_at(&link));
+    }
+}

@@ -25,11 +25,11 @@ use crate::supervisor::{Snapshot, Standing};
 
 /// A [`Snapshot`].
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct StoredSupervisor {
+pub(crate) struct PackedSupervisor {
     socket_path: PackedPath,
     state_path: Option<PackedPath>,
-    on_exit: StoredOnExit,
-    programs: Vec<StoredProgram>,
+    on_exit: PackedOnExit,
+    programs: Vec<PackedProgram>,
     controls: Vec<(i32, PackedCaller)>,
     upgrader: Option<PackedCaller>,
     enders: Option<Vec<PackedCaller>>,
@@ -37,39 +37,39 @@ pub(crate) struct StoredSupervisor {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum StoredOnExit {
+enum PackedOnExit {
     Leave,
     Stop,
 }
 
 /// A [`Program`].
 #[derive(Debug, Serialize, Deserialize)]
-struct StoredProgram {
+struct PackedProgram {
     name: Bytes,
     definition: Option<StoredDefinition>,
     #[serde(default)]
     restarts: u32,
-    state: StoredState,
+    state: PackedState,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum StoredState {
-    Down(StoredRest),
-    Up(StoredRun),
-    Stopping { run: StoredRun, waiting: Vec<PackedCaller>, next: Option<StoredCall>, rest: StoredRest },
+enum PackedState {
+    Down(PackedRest),
+    Up(PackedRun),
+    Stopping { run: PackedRun, waiting: Vec<PackedCaller>, next: Option<PackedCall>, rest: PackedRest },
     Backoff { until: Moment },
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum StoredRest {
+enum PackedRest {
     Idle,
     Stopped,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct StoredRun {
+struct PackedRun {
     main: StoredProcess,
     /// `None` if it is that of the configuration.
     definition: Option<StoredDefinition>,
@@ -77,13 +77,13 @@ struct StoredRun {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct StoredCall {
+struct PackedCall {
     caller: Option<PackedCaller>,
     arguments: Vec<Bytes>,
     stdio: Option<Vec<Slot>>,
 }
 
-impl StoredSupervisor {
+impl PackedSupervisor {
     /// Puts a supervisor into words.
     pub(crate) fn pack<'a>(snapshot: Snapshot<&'a Program<Terminal>>, packer: &mut Packer<'a>) -> Self {
         let Snapshot { standing, programs, controls, upgrader, enders } = snapshot;
@@ -92,10 +92,10 @@ impl StoredSupervisor {
             socket_path: socket_path.as_path().into(),
             state_path: state_path.as_deref().map(Into::into),
             on_exit: match on_exit {
-                OnExit::Leave => StoredOnExit::Leave,
-                OnExit::Stop => StoredOnExit::Stop,
+                OnExit::Leave => PackedOnExit::Leave,
+                OnExit::Stop => PackedOnExit::Stop,
             },
-            programs: programs.into_iter().map(|program| StoredProgram::pack(program, packer)).collect(),
+            programs: programs.into_iter().map(|program| PackedProgram::pack(program, packer)).collect(),
             controls: controls.into_iter().map(|(Pid(pid), caller)| (pid, caller.into())).collect(),
             upgrader: upgrader.map(Into::into),
             enders: enders.map(|enders| enders.into_iter().map(Into::into).collect()),
@@ -113,8 +113,8 @@ impl StoredSupervisor {
             socket_path: socket_path.into(),
             state_path: state_path.map(Into::into),
             on_exit: match on_exit {
-                StoredOnExit::Leave => OnExit::Leave,
-                StoredOnExit::Stop => OnExit::Stop,
+                PackedOnExit::Leave => OnExit::Leave,
+                PackedOnExit::Stop => OnExit::Stop,
             },
         };
         let programs = programs.into_iter().map(|program| program.unpack(unpacker, &account));
@@ -128,22 +128,22 @@ impl StoredSupervisor {
     }
 }
 
-impl StoredProgram {
+impl PackedProgram {
     fn pack<'a>(program: &'a Program<Terminal>, packer: &mut Packer<'a>) -> Self {
         let Program { name, definition, restarts, state } = program;
-        let pack_run = |run: &Run| StoredRun::pack(run, definition.as_ref());
+        let pack_run = |run: &Run| PackedRun::pack(run, definition.as_ref());
         let state = match state {
-            State::Down(rest) => StoredState::Down((*rest).into()),
+            State::Down(rest) => PackedState::Down((*rest).into()),
             // It is spawned before anything else happens, so that nobody ever sees this.
-            State::Starting { .. } => StoredState::Down(StoredRest::Idle),
-            State::Up(run) => StoredState::Up(pack_run(run)),
-            State::Stopping { run, waiting, next, rest } => StoredState::Stopping {
+            State::Starting { .. } => PackedState::Down(PackedRest::Idle),
+            State::Up(run) => PackedState::Up(pack_run(run)),
+            State::Stopping { run, waiting, next, rest } => PackedState::Stopping {
                 run: pack_run(run),
                 waiting: waiting.iter().map(|caller| (*caller).into()).collect(),
-                next: next.as_ref().map(|call| StoredCall::pack(call, packer)),
+                next: next.as_ref().map(|call| PackedCall::pack(call, packer)),
                 rest: (*rest).into(),
             },
-            State::Backoff { until } => StoredState::Backoff { until: packer.moment(*until) },
+            State::Backoff { until } => PackedState::Backoff { until: packer.moment(*until) },
         };
         let definition = definition.as_deref().map(Into::into);
         Self { name: Bytes(name.as_bytes().to_vec()), definition, restarts: *restarts, state }
@@ -157,23 +157,23 @@ impl StoredProgram {
         let Self { name: Bytes(name), definition, restarts, state } = self;
         let name = ProgramName::new(&name);
         let definition = definition.map(|definition| Arc::new(definition.into()));
-        let unpack_run = |run: StoredRun| run.unpack(&name, definition.as_ref());
+        let unpack_run = |run: PackedRun| run.unpack(&name, definition.as_ref());
         let state = match state {
-            StoredState::Down(rest) => State::Down(rest.into()),
-            StoredState::Up(run) => State::Up(unpack_run(run)?),
-            StoredState::Stopping { run, waiting, next, rest } => State::Stopping {
+            PackedState::Down(rest) => State::Down(rest.into()),
+            PackedState::Up(run) => State::Up(unpack_run(run)?),
+            PackedState::Stopping { run, waiting, next, rest } => State::Stopping {
                 run: unpack_run(run)?,
                 waiting: waiting.into_iter().map(Into::into).collect(),
                 next: next.map(|call| call.unpack(unpacker, account)).transpose()?,
                 rest: rest.into(),
             },
-            StoredState::Backoff { until } => State::Backoff { until: unpacker.instant(until) },
+            PackedState::Backoff { until } => State::Backoff { until: unpacker.instant(until) },
         };
         Ok(Program { name, definition, restarts, state })
     }
 }
 
-impl StoredRun {
+impl PackedRun {
     fn pack(run: &Run, present: Option<&Arc<Definition>>) -> Self {
         let Run { main, definition, origin } = run;
         let is_present = present.is_some_and(|present| present == definition);
@@ -195,7 +195,7 @@ impl StoredRun {
     }
 }
 
-impl StoredCall {
+impl PackedCall {
     fn pack<'a>(call: &'a Call<Terminal>, packer: &mut Packer<'a>) -> Self {
         let Call { caller, arguments, stdio } = call;
         Self {
@@ -220,7 +220,7 @@ impl StoredCall {
     }
 }
 
-impl From<Rest> for StoredRest {
+impl From<Rest> for PackedRest {
     fn from(rest: Rest) -> Self {
         match rest {
             Rest::Idle => Self::Idle,
@@ -229,11 +229,11 @@ impl From<Rest> for StoredRest {
     }
 }
 
-impl From<StoredRest> for Rest {
-    fn from(rest: StoredRest) -> Self {
+impl From<PackedRest> for Rest {
+    fn from(rest: PackedRest) -> Self {
         match rest {
-            StoredRest::Idle => Self::Idle,
-            StoredRest::Stopped => Self::Stopped,
+            PackedRest::Idle => Self::Idle,
+            PackedRest::Stopped => Self::Stopped,
         }
     }
 }
@@ -307,9 +307,9 @@ mod tests {
         /// Has another image go on with what is known.
         fn hand_over(self) -> Self {
             let Self { supervisor, now, requests, .. } = self;
-            let (stored, mut unpacker): (StoredSupervisor, Unpacker) =
+            let (stored, mut unpacker): (PackedSupervisor, Unpacker) =
                 hand_on(supervisor, |supervisor, packer| {
-                    StoredSupervisor::pack(supervisor.snapshot(), packer)
+                    PackedSupervisor::pack(supervisor.snapshot(), packer)
                 });
             let ledger = Ledger::new(100);
             let snapshot = stored.unpack(&mut unpacker, |uid| ledger.account(uid)).unwrap();
@@ -366,7 +366,7 @@ mod tests {
                 r#"{{"socket_path":"/s","state_path":null,"on_exit":"leave","controls":[],"upgrader":null,
                 "enders":null,"programs":[{{"name":"a","definition":null,"state":{state}}}]}}"#
             );
-            let stored: StoredSupervisor = serde_json::from_str(&text).unwrap();
+            let stored: PackedSupervisor = serde_json::from_str(&text).unwrap();
             let ledger = Ledger::new(100);
             stored.unpack(&mut Unpacker::new(crate::clock::Clock::now()), |uid| ledger.account(uid))
         };
