@@ -5,6 +5,7 @@
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::process::{Child, Command};
 use std::thread;
 use std::time::Duration;
 
@@ -97,6 +98,32 @@ impl Sandbox {
         let line = |status| format!("NOTE: p: pid {main} has ended with {status}{then}\n");
         self.logged(&line(status)) + self.logged(&line("an unknown status"))
     }
+}
+
+/// A process that is none of the daemon's. It ends with the test.
+pub(crate) struct Stranger(pub(crate) Child);
+
+impl Stranger {
+    pub(crate) fn new() -> Self {
+        Self(Command::new("sleep").arg("1000").spawn().unwrap())
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_raw(self.0.id().cast_signed())
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Returns when a process was started, as the kernel counts it.
+pub(crate) fn started(pid: Pid) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit(") ").next().unwrap().split(' ').nth(22 - 3).unwrap().parse().unwrap()
 }
 
 /// Returns whether this is the exit status of a program, or, as some kernels do not tell it of a process that is no child,

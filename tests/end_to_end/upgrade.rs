@@ -4,6 +4,7 @@
 
 mod clients;
 mod failures;
+mod handover;
 mod installation;
 mod process;
 mod scripts;

@@ -5,7 +5,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Child, Command};
 
 use nix::unistd::Pid;
 
@@ -69,26 +68,6 @@ impl Sandbox {
     }
 }
 
-/// A process that is none of the daemon's. It ends with the test.
-pub(super) struct Stranger(pub(super) Child);
-
-impl Stranger {
-    pub(super) fn new() -> Self {
-        Self(Command::new("sleep").arg("1000").spawn().unwrap())
-    }
-
-    pub(super) fn pid(&self) -> Pid {
-        Pid::from_raw(self.0.id().cast_signed())
-    }
-}
-
-impl Drop for Stranger {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Returns the first line of records of this version that are of the present boot.
 pub(super) fn header(version: &str) -> String {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
@@ -100,12 +79,6 @@ pub(super) fn header(version: &str) -> String {
 pub(super) fn record(pid: &str, started: u64, text: &str) -> String {
     let rest = format!("{pid:0>10} {started:020} {text}\n");
     format!("{:08x} {rest}", checksum(rest.as_bytes()))
-}
-
-/// Returns when a process was started, as the kernel counts it.
-pub(super) fn started(pid: Pid) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    stat.rsplit(") ").next().unwrap().split(' ').nth(22 - 3).unwrap().parse().unwrap()
 }
 
 /// CRC-32, as everybody computes it.

@@ -9,7 +9,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use crate::harness::{is_root, wait_until};
-use crate::records::lines::{Left, Stranger, header, record, started};
+use crate::records::lines::{Left, header, record};
+use crate::succession::{Stranger, started};
 
 const BOTH: &str = "p: running adopted\nq: running adopted\n";
 const NONE: &str = "p: dead\nq: dead\n";

@@ -9,8 +9,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::geteuid;
 
 use crate::harness::{Sandbox, allowing_us, is_alive, wait_until};
-use crate::records::lines::{Stranger, header, record, started};
-use crate::succession::LASTING;
+use crate::records::lines::{header, record};
+use crate::succession::{LASTING, Stranger, started};
 
 /// Records as version 1 has written them, but for checksums and columns: a pid, a start and a text each.
 const VERSION_1: &str = include_str!("../fixtures/records-1");
