@@ -72,7 +72,7 @@ impl Birth {
             }
         };
 
-        let after = After::of(stage, Some(client), before);
+        let after = After::of(stage, vec![client], before);
         drop(dead);
         after.was_told(0, 125);
         let (expected, births) = match fate {
@@ -142,4 +142,9 @@ fn a_program_whose_process_dies_before_it_is_another_users_is_down() {
     if is_root(test) {
         START_AS_OTHER.sweep(Fate::Dies, test);
     }
+}
+
+#[test]
+fn a_program_goes_on_if_the_process_that_was_to_follow_dies() {
+    RESTART.sweep(Fate::Dies, "a_program_goes_on_if_the_process_that_was_to_follow_dies");
 }

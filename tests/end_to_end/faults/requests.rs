@@ -64,7 +64,7 @@ fn another(after: &After) {
 
 #[test]
 fn a_start_happens_once_or_not_at_all() {
-    let cause = Cause::Request(&["p", "start"]);
+    let cause = Cause::Requests(&[&["p", "start"]]);
     let scenario = Scenario { config: with!(""), prepare: stopped, cause, verify: started_or_not };
     scenario.sweep("a_start_happens_once_or_not_at_all");
 }
@@ -74,14 +74,14 @@ const AUTOSTARTED: &str = with!("autostart = yes\nrestart-delay = 1\n");
 
 #[test]
 fn what_was_stopped_stays_so() {
-    let cause = Cause::Request(&["p", "stop"]);
+    let cause = Cause::Requests(&[&["p", "stop"]]);
     let scenario = Scenario { config: AUTOSTARTED, prepare: started, cause, verify: stopped_or_the_same };
     scenario.sweep("what_was_stopped_stays_so");
 }
 
 #[test]
 fn what_was_stopped_stays_so_if_an_earlier_daemon_had_started_it() {
-    let cause = Cause::Request(&["p", "stop"]);
+    let cause = Cause::Requests(&[&["p", "stop"]]);
     let scenario = Scenario { config: AUTOSTARTED, prepare: adopted, cause, verify: stopped_or_the_same };
     scenario.sweep("what_was_stopped_stays_so_if_an_earlier_daemon_had_started_it");
 }
@@ -89,28 +89,28 @@ fn what_was_stopped_stays_so_if_an_earlier_daemon_had_started_it() {
 #[test]
 fn what_was_stopped_by_a_script_stays_so() {
     let config = with!("autostart = yes\nrestart-delay = 1\ncmd-stop = kill $PID\n");
-    let cause = Cause::Request(&["p", "stop"]);
+    let cause = Cause::Requests(&[&["p", "stop"]]);
     let scenario = Scenario { config, prepare: started, cause, verify: stopped_or_the_same };
     scenario.sweep("what_was_stopped_by_a_script_stays_so");
 }
 
 #[test]
 fn a_restart_leaves_the_old_one_or_the_new_one() {
-    let cause = Cause::Request(&["p", "restart"]);
+    let cause = Cause::Requests(&[&["p", "restart"]]);
     let scenario = Scenario { config: with!(""), prepare: started, cause, verify: restarted_or_the_same };
     scenario.sweep("a_restart_leaves_the_old_one_or_the_new_one");
 }
 
 #[test]
 fn a_restart_leaves_the_new_one_if_an_earlier_daemon_had_started_the_old_one() {
-    let cause = Cause::Request(&["p", "restart"]);
+    let cause = Cause::Requests(&[&["p", "restart"]]);
     let scenario = Scenario { config: with!(""), prepare: adopted, cause, verify: restarted_or_the_same };
     scenario.sweep("a_restart_leaves_the_new_one_if_an_earlier_daemon_had_started_the_old_one");
 }
 
 #[test]
 fn a_restart_by_a_script_leaves_the_old_one_or_the_new_one() {
-    let cause = Cause::Request(&["p", "restart"]);
+    let cause = Cause::Requests(&[&["p", "restart"]]);
     let scenario = Scenario { config: WITH_RESTART, prepare: started, cause, verify: restarted_or_the_same };
     scenario.sweep("a_restart_by_a_script_leaves_the_old_one_or_the_new_one");
 }
@@ -122,7 +122,7 @@ fn a_restart_goes_on_however_long_the_old_one_takes_to_end() {
         [ -p @/never ] || mkfifo @/never; echo $$ >> @/births-$PROGNAME; while :; do read line <> @/never; done\n",
         ""
     );
-    let cause = Cause::Request(&["p", "restart"]);
+    let cause = Cause::Requests(&[&["p", "restart"]]);
     let scenario = Scenario { config, prepare: started, cause, verify: restarted_or_the_same };
     scenario.sweep_by(8, "a_restart_goes_on_however_long_the_old_one_takes_to_end");
 }
@@ -130,7 +130,7 @@ fn a_restart_goes_on_however_long_the_old_one_takes_to_end() {
 #[test]
 fn a_reload_by_a_script_leaves_the_program_as_it_is() {
     let config = with!("cmd-reload = echo >> @/reloads\n");
-    let cause = Cause::Request(&["p", "reload"]);
+    let cause = Cause::Requests(&[&["p", "reload"]]);
     let verify = |after: &After| {
         after.was_told(0, 125);
         the_same(after);
@@ -163,19 +163,23 @@ fn another_configuration_leaves_all_programs_as_they_are_those_that_it_lacks_inc
         assert!(after.pid_now("gone").is_some(), "{after}");
         assert_eq!(after.pid_now("gone"), after.pid_before("gone"), "{after}");
     };
-    let cause = Cause::Request(&["-r"]);
+    let cause = Cause::Requests(&[&["-r"]]);
     let scenario = Scenario { config: WITH_ONE_MORE, prepare: reconfigured, cause, verify };
     scenario.sweep("another_configuration_leaves_all_programs_as_they_are_those_that_it_lacks_included");
 }
 
 #[test]
-fn an_upgrade_leaves_all_programs_as_they_are() {
+fn an_upgrade_leaves_all_programs_as_they_are_and_every_client_is_told() {
+    // Another client waits for its script all the time.
+    let config = with!("cmd-signal = sleep 0.2\n");
+    let cause = Cause::Requests(&[&["p", "signal"], &["-u"]]);
     let verify = |after: &After| {
-        after.was_told(0, 1);
+        after.was_one_told(0, 0, 125);
+        after.was_one_told(1, 0, 1);
         the_same(after);
     };
-    let scenario = Scenario { config: with!(""), prepare: started, cause: Cause::Request(&["-u"]), verify };
-    scenario.sweep("an_upgrade_leaves_all_programs_as_they_are");
+    let scenario = Scenario { config, prepare: started, cause, verify };
+    scenario.sweep_by(4, "an_upgrade_leaves_all_programs_as_they_are_and_every_client_is_told");
 }
 
 #[test]

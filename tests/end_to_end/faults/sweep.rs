@@ -49,8 +49,8 @@ pub(super) struct Scenario {
 /// What has the daemon do something.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Cause {
-    /// A client's words.
-    Request(&'static [&'static str]),
+    /// The words of clients, one after the other.
+    Requests(&'static [&'static [&'static str]]),
     /// The main process of [`PROGRAM`] dies, and it is over when another one has been born.
     Death,
 }
@@ -58,8 +58,8 @@ pub(super) enum Cause {
 /// What there is after a daemon was killed, and the next one has settled.
 #[derive(Debug)]
 pub(super) struct After {
-    /// What the client was told, if there was one.
-    answer: Option<Output>,
+    /// What the clients were told.
+    answers: Vec<Output>,
     /// What the daemon listed before it all began.
     before: Vec<ProgramStatus>,
     /// What the next daemon lists.
@@ -109,39 +109,42 @@ impl Scenario {
     /// Plays it once, and kills the daemon after so many stops, or when it is over. Returns how many there were.
     fn play(&self, stage: &mut Stage, stops: usize) -> usize {
         let (before, mut daemon) = hold(stage, self.prepare, Whose::Its);
-        let mut client = self.cause.happen(stage, &before);
+        let mut clients = self.cause.happen(stage, &before);
         let mut count = 0;
-        while count < stops && daemon.step_unless(|| self.cause.is_over(client.as_mut(), stage)).is_some() {
+        while count < stops && daemon.step_unless(|| self.cause.is_over(&mut clients, stage)).is_some() {
             count += 1;
         }
         stage.kill_daemon_at(format!("killed after {count} stops, {}", daemon.place()));
         stage.launch();
-        (self.verify)(&After::of(stage, client, before));
+        (self.verify)(&After::of(stage, clients, before));
         count
     }
 }
 
 impl Cause {
-    /// Lets it happen, and come to the daemon as a whole before that goes on.
-    fn happen(self, stage: &mut Stage, before: &[ProgramStatus]) -> Option<Child> {
+    /// Lets it happen, and come to the daemon as a whole before that goes on. Returns the clients.
+    fn happen(self, stage: &mut Stage, before: &[ProgramStatus]) -> Vec<Child> {
         match self {
-            Self::Request(words) => {
-                let client = ask(&stage.sandbox, words);
-                let pid = Pid::from_raw(client.id().cast_signed());
-                wait_until("the client waits for the answer", || is_asleep(pid));
-                Some(client)
+            Self::Requests(requests) => {
+                let ask = |words: &&[&str]| {
+                    let client = ask(&stage.sandbox, words);
+                    let pid = Pid::from_raw(client.id().cast_signed());
+                    wait_until("the client waits for the answer", || is_asleep(pid));
+                    client
+                };
+                requests.iter().map(ask).collect()
             }
             Self::Death => {
                 let pid = pid_of(before, PROGRAM).expect("it runs");
                 stage.kill(pid);
-                None
+                Vec::new()
             }
         }
     }
 
-    fn is_over(self, client: Option<&mut Child>, stage: &Stage) -> bool {
+    fn is_over(self, clients: &mut [Child], stage: &Stage) -> bool {
         match self {
-            Self::Request(_) => client.is_some_and(|client| client.try_wait().unwrap().is_some()),
+            Self::Requests(_) => clients.iter_mut().all(|client| client.try_wait().unwrap().is_some()),
             Self::Death => stage.births(PROGRAM) > 0,
         }
     }
@@ -149,11 +152,11 @@ impl Cause {
 
 impl After {
     /// Waits until the next daemon has settled, and sees what there is, and that nothing has happened to [`OTHER`].
-    pub(super) fn of(stage: &mut Stage, client: Option<Child>, before: Vec<ProgramStatus>) -> Self {
-        let answer = client.map(answer);
+    pub(super) fn of(stage: &mut Stage, clients: Vec<Child>, before: Vec<ProgramStatus>) -> Self {
+        let answers = clients.into_iter().map(answer).collect();
         let now = stage.settle(&[]);
         let (births, log) = (stage.births(PROGRAM), stage.last_words());
-        let after = Self { answer, before, now, births, log };
+        let after = Self { answers, before, now, births, log };
         assert!(after.pid_now(OTHER).is_some(), "{after}");
         assert_eq!(after.pid_now(OTHER), after.pid_before(OTHER), "{after}");
         after
@@ -172,7 +175,12 @@ impl After {
     /// Returns whether the client was told that all is done, by this exit status. If not, it must have been told that the
     /// daemon went away, by that one.
     pub(super) fn was_told(&self, done: i32, lost: i32) -> bool {
-        let Output { code, stderr, .. } = self.answer.as_ref().expect("there was a client");
+        self.was_one_told(0, done, lost)
+    }
+
+    /// The same of one of the clients.
+    pub(super) fn was_one_told(&self, client: usize, done: i32, lost: i32) -> bool {
+        let Output { code, stderr, .. } = &self.answers[client];
         let is_done = (*code, stderr.as_str()) == (done, "");
         assert!(is_done || (*code, stderr.as_str()) == (lost, LOST), "{self}");
         is_done
@@ -181,8 +189,8 @@ impl After {
 
 impl fmt::Display for After {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { answer, before, now, births, log } = self;
-        writeln!(formatter, "{births} births; the client: {answer:?}")?;
+        let Self { answers, before, now, births, log } = self;
+        writeln!(formatter, "{births} births; the clients: {answers:?}")?;
         writeln!(formatter, "before: {before:?}\nnow: {now:?}\n{log}")
     }
 }
