@@ -122,6 +122,11 @@ impl DescriptorLimit {
         Ok(Self { inherited, raised: raised.max(inherited) })
     }
 
+    /// Raises the limit of another image of the daemon to what it was.
+    pub(crate) fn raise_again(self) -> nix::Result<()> {
+        set_soft(self.raised)
+    }
+
     /// Returns how many descriptors the daemon may have.
     pub(crate) fn count(self) -> usize {
         usize::try_from(self.raised).unwrap_or(usize::MAX)

@@ -204,7 +204,7 @@ impl Daemon {
             }
             Effect::Reply { caller, response } => self.reply(caller, &response),
             Effect::Report(report) => journal::report(&report),
-            Effect::Rehearse => return self.rehearse(),
+            Effect::Rehearse => self.upgrade.begin(),
             Effect::HandOver => return Some(Event::NotUpgraded { reason: self.hand_over() }),
             Effect::Publish(change) => {
                 let event = EventFrame::new(change, SystemTime::now());

@@ -9,7 +9,6 @@ use std::io::{self, PipeReader, PipeWriter, Read};
 use std::iter::once;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use std::ptr;
@@ -48,6 +47,8 @@ pub(crate) struct Prepared<'a> {
     limit: DescriptorLimit,
     terminal: &'a [OwnedFd; 3],
     entry: Entry<'a>,
+    /// The daemon, if it is to be killed when that dies.
+    bound_to: Option<nix::unistd::Pid>,
 }
 
 /// What a process puts on record of itself before anything else.
@@ -124,7 +125,13 @@ impl<'a> Prepared<'a> {
             limit,
             terminal,
             entry,
+            bound_to: None,
         })
+    }
+
+    /// Has it killed when the daemon dies: it would keep what the next daemon needs.
+    pub(crate) fn bound_to_daemon(self) -> Self {
+        Self { bound_to: Some(getpid()), ..self }
     }
 
     /// Runs the script as the user that the daemon is. Returns when it has been executed.
@@ -237,20 +244,15 @@ impl<'a> Prepared<'a> {
         groups.as_deref().map_or(Ok(()), setgroups).map_err(identity)?;
         uid.map_or(Ok(()), setuid).map_err(identity)?;
         folder.as_deref().map_or(Ok(()), chdir).map_err(|errno| (Step::Folder, errno))?;
+        if let Some(daemon) = self.bound_to {
+            set_pdeathsig(Signal::SIGKILL).map_err(identity)?;
+            // It may have died before.
+            if getppid() != daemon {
+                return Err((Step::Exec, Errno::ESRCH));
+            }
+        }
         reset_in_child().map_err(identity)
     }
-}
-
-/// Has what this command runs killed when the daemon dies: it would keep what the next daemon needs.
-pub(crate) fn end_with_daemon(command: &mut Command) {
-    let daemon = getpid();
-    let die_too = move || {
-        set_pdeathsig(Signal::SIGKILL)?;
-        // It may have died before.
-        if getppid() == daemon { Ok(()) } else { Err(Errno::ESRCH.into()) }
-    };
-    // SAFETY: it makes two system calls, and none of them allocates or takes a lock.
-    unsafe { command.pre_exec(die_too) };
 }
 
 /// Returns the list that exec wants, ended by a null pointer.

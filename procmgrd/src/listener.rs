@@ -77,6 +77,8 @@ impl Listener {
         if !getsockopt(&socket, AcceptConn)? {
             return Err(senseless("nobody can connect to the socket that was handed on"));
         }
+        // It has been so before; but a daemon that waits for one client serves no other.
+        socket.set_nonblocking(true)?;
         let lock = Lock::unpack(lock, unpacker)?;
         let watch = watch(&path);
         Ok(Self { path, socket, file, watch, lock })

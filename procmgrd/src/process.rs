@@ -5,9 +5,9 @@
 use std::io;
 
 use procmgr_proto::message::ExitStatus;
-use rustix::process::{Signal, WaitOptions, kill_process, wait};
+use rustix::process::{Signal, WaitOptions, kill_process, kill_process_group, wait};
 
-use crate::stat::Stat;
+use crate::pidfd::PidFd;
 use crate::supervisor::event::{Pid, Process, Ticks};
 
 /// Returns a child that has died, if there is one that has not been collected yet.
@@ -33,18 +33,25 @@ pub(crate) fn reap() -> io::Result<Option<(Pid, ExitStatus)>> {
 
 /// Sends SIGTERM to a child. That it has been reaped already, and another process has its PID, is as good as done.
 pub(crate) fn terminate(process: Process) -> io::Result<()> {
-    match Stat::of(process.pid) {
-        Ok(stat) if process.started != Ticks(0) && stat.started != process.started => return Ok(()),
-        // Whoever cannot be told from others is our child nevertheless: nobody else reaps it.
-        Ok(_) | Err(_) => {}
+    match PidFd::open(process) {
+        Ok(Some(pidfd)) => pidfd.terminate(),
+        Ok(None) if process.started != Ticks(0) => Ok(()),
+        // Where it cannot be told from others, it is our child nevertheless, and nobody else reaps it.
+        Ok(None) | Err(_) => {
+            let pid = rustix::process::Pid::from_raw(process.pid.0).ok_or(io::ErrorKind::InvalidInput)?;
+            Ok(kill_process(pid, Signal::TERM)?)
+        }
     }
-    let pid = rustix::process::Pid::from_raw(process.pid.0).ok_or(io::ErrorKind::InvalidInput)?;
-    Ok(kill_process(pid, Signal::TERM)?)
 }
 
 /// Sends SIGKILL to a child that has not been reaped. That it has ended already is as good.
 pub(crate) fn kill(pid: Pid) {
     let _ = rustix::process::Pid::from_raw(pid.0).map(|pid| kill_process(pid, Signal::KILL));
+}
+
+/// Sends SIGKILL to the process group that a child leads which has not been reaped.
+pub(crate) fn kill_group(leader: Pid) {
+    let _ = rustix::process::Pid::from_raw(leader.0).map(|pid| kill_process_group(pid, Signal::KILL));
 }
 
 /// Returns how a process ended, from the number that the kernel tells; `None` if it has only been stopped or continued.

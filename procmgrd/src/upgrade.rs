@@ -27,7 +27,7 @@ use crate::Options;
 use crate::descriptors::{Inherited, adopt, settle_inherited};
 use crate::disposal;
 use crate::error::Error;
-use crate::event_loop::{Daemon, Terminal};
+use crate::event_loop::Daemon;
 use crate::journal;
 use crate::parcel::{Passage, seal};
 use crate::poll::{Interest, Source};
@@ -48,6 +48,10 @@ pub(crate) struct Upgrade {
 #[derive(Debug)]
 enum Stage {
     Idle,
+    /// It is to rehearse as soon as nothing is in its way, but by then.
+    Waiting {
+        until: Instant,
+    },
     Rehearsing(Rehearsal),
     /// This edition is to be executed as soon as nothing is in its way, but by then.
     Ready {
@@ -76,6 +80,11 @@ impl Upgrade {
         Self { executable, arguments, stage: Stage::Idle }
     }
 
+    /// Has the executable rehearse, soon.
+    pub(crate) fn begin(&mut self) {
+        self.stage = Stage::Waiting { until: Instant::now() + PATIENCE };
+    }
+
     /// Takes note that a child has ended.
     pub(crate) fn take_note(&mut self, pid: Pid, status: ExitStatus) {
         if let Stage::Rehearsing(rehearsal) = &mut self.stage {
@@ -89,31 +98,22 @@ impl Upgrade {
             Stage::Idle => None,
             Stage::Rehearsing(rehearsal) => Some(rehearsal.deadline()),
             // Nobody tells when the last descriptor is closed.
-            Stage::Ready { .. } => Some(Instant::now() + INTERVAL),
+            Stage::Waiting { .. } | Stage::Ready { .. } => Some(Instant::now() + INTERVAL),
         }
     }
 }
 
 impl Daemon {
-    /// Has the executable rehearse. Returns what the supervisor is to be told if that cannot even begin.
-    pub(crate) fn rehearse(&mut self) -> Option<Event<Terminal>> {
-        let begun = self.begin_rehearsal().inspect(|rehearsal| {
-            // What it has to say is read at its end, too.
-            let _ = self.poller.add(rehearsal, Source::Rehearsal, Interest::READABLE);
-        });
-        match begun {
-            Ok(rehearsal) => {
-                self.upgrade.stage = Stage::Rehearsing(rehearsal);
-                None
-            }
-            Err(error) => Some(Event::NotUpgraded { reason: self.blame(&error) }),
-        }
-    }
-
     /// Goes on with an upgrade that is under way, if there is one.
     pub(crate) fn go_on_with_upgrade(&mut self) {
         match &mut self.upgrade.stage {
             Stage::Idle => {}
+            Stage::Waiting { until } => {
+                let until = *until;
+                if self.is_clear(until) {
+                    self.rehearse();
+                }
+            }
             Stage::Rehearsing(rehearsal) => {
                 if !rehearsal.listen() {
                     let _ = self.poller.remove(&*rehearsal);
@@ -132,12 +132,8 @@ impl Daemon {
             }
             Stage::Ready { edition: _, until } => {
                 let until = *until;
-                let closing = disposal::unfinished();
-                if closing.is_empty() {
+                if self.is_clear(until) {
                     self.hand_over_unless_signalled();
-                } else if until <= Instant::now() {
-                    self.upgrade.stage = Stage::Idle;
-                    self.step(Event::NotUpgraded { reason: in_the_way(&closing) });
                 }
             }
         }
@@ -147,7 +143,7 @@ impl Daemon {
     pub(crate) fn hand_over(&mut self) -> String {
         let edition = match mem::replace(&mut self.upgrade.stage, Stage::Idle) {
             Stage::Ready { edition, until: _ } => Some(edition),
-            Stage::Idle | Stage::Rehearsing(_) => None,
+            Stage::Idle | Stage::Waiting { .. } | Stage::Rehearsing(_) => None,
         };
         if edition.is_none_or(|edition| !edition.is_at(&self.upgrade.executable)) {
             return "it has changed since it has rehearsed".to_owned();
@@ -156,6 +152,32 @@ impl Daemon {
         match self.try_to_hand_over() {
             Err(error) => self.blame(&error),
             Ok(never) => match never {},
+        }
+    }
+
+    /// Returns whether nothing is in the way of an execution; if something has been until then, it is given up.
+    ///
+    /// Whatever is executed has to close its copies of descriptors, and waits for those who are closing ours.
+    fn is_clear(&mut self, until: Instant) -> bool {
+        let closing = disposal::unfinished();
+        if !closing.is_empty() && until <= Instant::now() {
+            self.upgrade.stage = Stage::Idle;
+            self.step(Event::NotUpgraded { reason: in_the_way(&closing) });
+        }
+        closing.is_empty()
+    }
+
+    fn rehearse(&mut self) {
+        let begun = self.begin_rehearsal().inspect(|rehearsal| {
+            // What it has to say is read at its end, too.
+            let _ = self.poller.add(rehearsal, Source::Rehearsal, Interest::READABLE);
+        });
+        match begun {
+            Ok(rehearsal) => self.upgrade.stage = Stage::Rehearsing(rehearsal),
+            Err(error) => {
+                self.upgrade.stage = Stage::Idle;
+                self.step(Event::NotUpgraded { reason: self.blame(&error) });
+            }
         }
     }
 
@@ -182,7 +204,7 @@ impl Daemon {
         let order = order(Role::Rehearse, state.as_raw_fd());
         let _passage = Passage::open(descriptors)?;
         let Upgrade { executable, arguments, .. } = &self.upgrade;
-        Rehearsal::begin(executable, arguments, (VARIABLE, &order))
+        Rehearsal::begin(executable, arguments, (VARIABLE, &order), self.spawner.descriptor_limit)
     }
 
     fn try_to_hand_over(&self) -> io::Result<std::convert::Infallible> {
@@ -223,7 +245,7 @@ pub(crate) fn arrival() -> Option<Arrival> {
 /// # Errors
 /// What keeps this image from taking over, or the daemon from going on.
 pub(crate) fn take_over(options: Options, arrival: &Arrival) -> Result<(), Error> {
-    let cannot = || Error::system("take over from the running daemon");
+    let cannot = || Error::system(format!("take over from another image, as {VARIABLE} demands"));
     let mut daemon = handover::unpack(options, arrival).map_err(cannot())?;
     // What was handed on and nobody has claimed is nobody's.
     drop(settle_inherited(Inherited::Keep).map_err(Error::system("settle inherited descriptors"))?);
@@ -262,7 +284,6 @@ fn order(role: Role, state: RawFd) -> String {
     format!("{} {state}", role.name())
 }
 
-/// Execution would wait for those who are closing them.
 fn in_the_way(owners: &[Option<Uid>]) -> String {
     let name = |owner: &Option<Uid>| owner.map_or("the daemon".to_owned(), |Uid(uid)| format!("uid {uid}"));
     let names = owners.iter().take(NAMES).map(name).collect::<Vec<_>>().join(", ");

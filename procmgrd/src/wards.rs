@@ -34,6 +34,10 @@ impl Wards {
 
     /// Takes a process into care. Returns whether it lives.
     pub(crate) fn take_in(&mut self, process: Process, poller: &Poller, now: Instant) -> bool {
+        // Nobody is two programs.
+        if self.watched.contains_key(&process.pid) || self.unwatched.contains_key(&process.pid) {
+            return false;
+        }
         match PidFd::open(process) {
             Ok(Some(pidfd)) => self.watch(pidfd, poller, now),
             Ok(None) => return false,
@@ -85,7 +89,8 @@ impl Wards {
         self.look_at = None;
         let mut ended = Vec::new();
         for (pid, process) in std::mem::take(&mut self.unwatched) {
-            if !self.take_in(process, poller, now) {
+            // One that has not been reaped is there yet, and has ended.
+            if has_ended(process) || !self.take_in(process, poller, now) {
                 self.unwatched.insert(pid, process);
                 ended.push(pid);
             }

@@ -140,9 +140,10 @@ impl Folder {
         self.path.join(NAME)
     }
 
-    /// Returns whether this file is what somebody finds who looks for it by its path.
-    pub(crate) fn is_in_place(&self, file: &File) -> bool {
-        FileId::of(file).is_ok_and(|file| file.is_at(&self.file_path()))
+    /// Returns whether this file is what the next daemon finds, and whether it will take it.
+    pub(crate) fn is_sound(&self, file: &File) -> bool {
+        let is_in_place = FileId::of(file).is_ok_and(|file| file.is_at(&self.file_path()));
+        is_in_place && check(&self.directory, "").is_ok() && check(file, "").is_ok()
     }
 }
 

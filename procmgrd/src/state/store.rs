@@ -127,11 +127,11 @@ impl Store {
             // What has happened is seen below; the events only have to be taken out.
             let _ = watch.read_events();
         }
-        let is_in_place = match (&self.folder, &self.log) {
-            (Some(folder), Some(log)) => folder.is_in_place(&log.file),
+        let is_sound = match (&self.folder, &self.log) {
+            (Some(folder), Some(log)) => folder.is_sound(&log.file),
             _ => return,
         };
-        if !is_in_place {
+        if !is_sound {
             // The folder may be another one, too.
             self.folder = None;
             self.begin_anew(now);

@@ -119,6 +119,7 @@ pub(super) fn unpack(options: Options, arrival: &Arrival) -> io::Result<Daemon> 
     let Handover { base, executable, limit, pidfile, supervisor, server, journal, .. } = handover;
     let Handover { state, wards, inherited, .. } = handover;
 
+    limit.raise_again()?;
     let now = Instant::now();
     let mut unpacker = Unpacker::new(Clock::now());
     let signals = Signals::install()?;

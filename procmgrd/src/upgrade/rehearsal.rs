@@ -2,20 +2,22 @@
 //!
 //! What it tries is in `handover`; what follows from the outcome is not decided here.
 
+use std::env;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use procmgr_config::Identity;
 use procmgr_proto::message::ExitStatus;
 use rustix::io::ioctl_fionbio;
 
-use crate::fork::end_with_daemon;
+use crate::descriptors::DescriptorLimit;
+use crate::fork::{Entry, Prepared};
 use crate::places::FileId;
 use crate::process;
 use crate::supervisor::event::Pid;
@@ -73,21 +75,20 @@ impl Rehearsal {
         executable: &Path,
         arguments: &[OsString],
         (variable, order): (&str, &str),
+        limit: DescriptorLimit,
     ) -> io::Result<Self> {
         let edition = Edition::of(executable)?;
         let (says, writer) = io::pipe()?;
         ioctl_fionbio(&says, true)?;
         let mut command = Command::new(executable);
-        if let Some((name, others)) = arguments.split_first() {
-            command.arg0(name).args(others);
-        }
-        command.env(variable, order).process_group(0);
-        end_with_daemon(&mut command);
-        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-        // It is reaped like any other child.
-        let child = Pid(command.spawn()?.id().cast_signed());
+        command.args(arguments.iter().skip(1)).env_clear().envs(env::vars_os()).env(variable, order);
+        let null = File::options().read(true).write(true).open("/dev/null")?;
+        let terminal = [null.into(), writer.try_clone()?.into(), writer.into()];
+        let prepared = Prepared::new(&command, &Identity::default(), None, limit, &terminal, Entry::None)?;
+        // Nobody waits here until it is executed, which may take as long as somebody likes whose descriptors it has.
+        let process = prepared.bound_to_daemon().run_as_daemon().map_err(|(_, error)| error)?;
         let deadline = Instant::now() + PATIENCE;
-        Ok(Self { child, status: None, says, said: Vec::new(), deadline, edition })
+        Ok(Self { child: process.pid, status: None, says, said: Vec::new(), deadline, edition })
     }
 
     /// Takes note that a child has ended.
@@ -122,7 +123,7 @@ impl Rehearsal {
             if now < self.deadline {
                 return Verdict::Pending;
             }
-            process::kill(self.child);
+            process::kill_group(self.child);
             let reason = format!("it was not ready within {} s", PATIENCE.as_secs());
             return Verdict::Failed { reason };
         };
