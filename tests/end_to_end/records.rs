@@ -4,6 +4,8 @@
 
 mod damage;
 mod folder;
+mod full;
 mod lines;
 mod origins;
+mod unwritable;
 mod versions;
