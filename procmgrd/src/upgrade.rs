@@ -245,7 +245,7 @@ pub(crate) fn arrival() -> Option<Arrival> {
 /// # Errors
 /// What keeps this image from taking over, or the daemon from going on.
 pub(crate) fn take_over(options: Options, arrival: &Arrival) -> Result<(), Error> {
-    let cannot = || Error::system(format!("take over from another image, as {VARIABLE} demands"));
+    let cannot = || Error::system("take over from the running daemon");
     let mut daemon = handover::unpack(options, arrival).map_err(cannot())?;
     // What was handed on and nobody has claimed is nobody's.
     drop(settle_inherited(Inherited::Keep).map_err(Error::system("settle inherited descriptors"))?);
