@@ -120,6 +120,23 @@ fn records_that_would_be_longer_than_files_may_be_end_nobody() {
 }
 
 #[test]
+fn a_program_that_was_started_while_nothing_could_be_put_on_record_is_taken_over_if_it_could_be_later() {
+    let config = "state-path = @/missing/state\n[prog-p]\ncmd-start = exec sleep 1000 > /dev/null 2>&1\n";
+    let mut sandbox = Sandbox::with_daemon(&allowing_us(config));
+    wait_until("it is told", || sandbox.log().contains("cannot keep the state in"));
+    sandbox.succeed(&["p", "start"]);
+    let program = only_child(&sandbox);
+    fs::create_dir(sandbox.path("missing")).unwrap();
+    wait_until("it works", || sandbox.log().contains("the state is kept in"));
+    kill(sandbox.daemon_pid(), Signal::SIGKILL).unwrap();
+    sandbox.wait_for_daemon();
+    sandbox.start_daemon(&[]);
+    assert_eq!(sandbox.succeed(&["-a"]), "p: running adopted\n");
+    assert_eq!(sandbox.client(&["p", "stop"]).code, 143);
+    wait_until("it was the one that was stopped", || !is_alive(program));
+}
+
+#[test]
 fn a_thousand_programs_that_were_taken_over_and_die_at_once_are_all_started_again() {
     const COUNT: usize = 1000;
     let config = allowing_us(&programs(COUNT, "autostart = yes\nrestart-delay = 1\n"));
