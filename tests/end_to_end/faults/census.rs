@@ -4,8 +4,8 @@
 
 use std::fs;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::{Pid, getpgid};
 
 use crate::harness;
 
@@ -30,10 +30,12 @@ impl Process {
         Self::of(self.pid) == Some(self)
     }
 
-    /// Ends it, if it has not ended yet, and nobody else.
+    /// Ends it, if it has not ended yet, and the rest of its process group if it leads one.
     pub(super) fn kill(self) {
         if self.is_alive() {
-            let _ = kill(self.pid, Signal::SIGKILL);
+            let leads_group = getpgid(Some(self.pid)) == Ok(self.pid);
+            let _ =
+                if leads_group { killpg(self.pid, Signal::SIGKILL) } else { kill(self.pid, Signal::SIGKILL) };
         }
     }
 }
