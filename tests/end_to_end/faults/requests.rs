@@ -118,7 +118,7 @@ fn a_restart_by_a_script_leaves_the_old_one_or_the_new_one() {
 #[test]
 fn a_restart_goes_on_however_long_the_old_one_takes_to_end() {
     let config = with!(
-        "cmd-start = exec > /dev/null 2>&1; trap 'echo $$ >> @/ends-$PROGNAME; kill $!; sleep 0.2; exit' TERM; \
+        "cmd-start = exec > /dev/null 2>&1; trap 'echo $$ >> @/ends-$PROGNAME; kill -KILL $!; sleep 0.2; exit' TERM; \
         echo $$ >> @/births-$PROGNAME; sleep 1000 & wait\n",
         ""
     );
