@@ -11,6 +11,9 @@ use nix::sys::signal::{Signal, kill};
 use crate::harness::{Sandbox, answer, ask, is_alive, wait_until};
 use crate::succession::LASTING;
 
+/// A program that has a script to be run beside it.
+const PROGRAM: &str = "[prog-p]\ncmd-signal = true\n";
+
 /// How many moments are tried.
 const MOMENTS: u32 = 12;
 
@@ -19,6 +22,8 @@ fn amid_an_upgrade(sandbox: &Sandbox, round: u32) -> Child {
     let begin = Instant::now();
     sandbox.upgrade();
     let whole = begin.elapsed();
+    // A daemon that has run a script has a second thread, which must not be a way around the one that hands over.
+    sandbox.succeed(&["p", "signal"]);
     let client = ask(sandbox, &["-u"]);
     // A moment is what is tried here.
     thread::sleep(whole * round / MOMENTS);
@@ -28,7 +33,7 @@ fn amid_an_upgrade(sandbox: &Sandbox, round: u32) -> Child {
 #[test]
 fn a_sigterm_that_comes_amid_an_upgrade_ends_the_daemon() {
     for round in 0..MOMENTS {
-        let mut sandbox = Sandbox::with_installed_daemon("");
+        let mut sandbox = Sandbox::with_installed_daemon(PROGRAM);
         let client = amid_an_upgrade(&sandbox, round);
 
         assert!(sandbox.terminate_daemon().success());
@@ -43,7 +48,7 @@ fn a_sigterm_that_comes_amid_an_upgrade_ends_the_daemon() {
 
 #[test]
 fn a_sighup_that_comes_amid_an_upgrade_is_heard() {
-    let sandbox = Sandbox::with_installed_daemon("");
+    let sandbox = Sandbox::with_installed_daemon(PROGRAM);
     for round in 0..MOMENTS {
         let before = sandbox.logged("the configuration is in force");
         let client = amid_an_upgrade(&sandbox, round);
@@ -58,7 +63,7 @@ fn a_sighup_that_comes_amid_an_upgrade_is_heard() {
 
 #[test]
 fn a_death_that_comes_amid_an_upgrade_is_noticed() {
-    let sandbox = Sandbox::with_installed_daemon(&format!("[prog-p]\n{LASTING}"));
+    let sandbox = Sandbox::with_installed_daemon(&format!("{PROGRAM}{LASTING}"));
     for round in 0..MOMENTS {
         let main = sandbox.start("p");
         let client = amid_an_upgrade(&sandbox, round);
