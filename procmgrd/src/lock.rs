@@ -135,7 +135,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Longer than a child needs to execute a script, even if it becomes another user and is stopped by that one.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often it is tried.
 const INTERVAL: Duration = Duration::from_millis(5);
