@@ -97,6 +97,9 @@ impl Stage {
             fs::remove_file(self.sandbox.path(file)).unwrap();
         }
         let _ = fs::remove_dir_all(self.sandbox.path("socket.state"));
+        // Their PIDs come again.
+        self.seen.clear();
+        self.born.clear();
     }
 
     /// Kills a process of ours, and waits until it is dead.
