@@ -102,10 +102,8 @@ impl Daemon {
         if signals.contains(&Signaled::Child) {
             self.reap()?;
         }
-        for ready in ready {
-            if let Source::Ward(pid) = ready.source {
-                self.bury(pid);
-            }
+        for pid in ready.iter().filter_map(Ready::ward) {
+            self.bury(pid);
         }
         for pid in self.wards.look(&self.poller, Instant::now()) {
             self.bury(pid);
@@ -142,6 +140,7 @@ impl Daemon {
 
     /// Takes note of all children that have died.
     pub(crate) fn reap(&mut self) -> Result<(), Error> {
+        self.upgrade.clear_away();
         // One at a time: the pid of a reaped child may be that of the next one that is spawned.
         while let Some((pid, status)) = process::reap().map_err(Error::system("wait for children"))? {
             self.upgrade.take_note(pid, status);
@@ -150,6 +149,20 @@ impl Daemon {
             self.step(Event::Exited { pid, status });
         }
         Ok(())
+    }
+
+    /// Takes note of all processes in our care that have died already.
+    pub(crate) fn bury_all(&mut self) -> Result<(), Error> {
+        loop {
+            let ready = self.poller.wait(Some(Duration::ZERO)).map_err(Error::system("wait for events"))?;
+            let dead: Vec<Pid> = ready.iter().filter_map(Ready::ward).collect();
+            if dead.is_empty() {
+                return Ok(());
+            }
+            for pid in dead {
+                self.bury(pid);
+            }
+        }
     }
 
     /// Takes note that a process has died, if it is one in our care. Returns whether it is.

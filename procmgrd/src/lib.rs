@@ -158,6 +158,8 @@ fn serve(
     let programs = recall(reading, &mut daemon.wards, &daemon.poller, Instant::now());
     daemon.step(Event::Recalled { programs });
     daemon.keep_records();
+    // Those that have died and that nobody has reaped yet: they are down when it comes to start what is.
+    daemon.bury_all()?;
     announce()?;
     daemon.notifier.ready();
     journal::serving(daemon.server.socket_path());

@@ -53,6 +53,21 @@ pub(crate) struct Ready {
     pub(crate) hung_up: bool,
 }
 
+impl Ready {
+    /// Returns the process that has ended, if it is one in our care.
+    pub(crate) fn ward(&self) -> Option<Pid> {
+        match self.source {
+            Source::Ward(pid) => Some(pid),
+            Source::Signals
+            | Source::Listener
+            | Source::SocketFile
+            | Source::State
+            | Source::Rehearsal
+            | Source::Connection(_) => None,
+        }
+    }
+}
+
 /// A set of descriptors to wait for. A descriptor leaves it before it is closed.
 #[derive(Debug)]
 pub(crate) struct Poller {

@@ -5,7 +5,9 @@
 use std::io;
 
 use procmgr_proto::message::ExitStatus;
-use rustix::process::{Signal, WaitOptions, kill_process, kill_process_group, wait};
+use rustix::process::{
+    Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, kill_process_group, wait, waitid,
+};
 
 use crate::pidfd::PidFd;
 use crate::supervisor::event::{Pid, Process, Ticks};
@@ -47,6 +49,13 @@ pub(crate) fn terminate(process: Process) -> io::Result<()> {
 /// Sends SIGKILL to a child that has not been reaped. That it has ended already is as good.
 pub(crate) fn kill(pid: Pid) {
     let _ = rustix::process::Pid::from_raw(pid.0).map(|pid| kill_process(pid, Signal::KILL));
+}
+
+/// Returns whether a child has ended that has not been reaped, and leaves it so.
+pub(crate) fn is_dead(child: Pid) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    let pid = rustix::process::Pid::from_raw(child.0);
+    pid.is_some_and(|pid| waitid(WaitId::Pid(pid), options).is_ok_and(|status| status.is_some()))
 }
 
 /// Sends SIGKILL to the process group that a child leads which has not been reaped.

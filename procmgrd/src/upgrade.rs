@@ -85,6 +85,14 @@ impl Upgrade {
         self.stage = Stage::Waiting { until: Instant::now() + PATIENCE };
     }
 
+    /// Ends what a rehearsal has left behind, if it has ended. To be called before any child is reaped: until then nobody else
+    /// is given the number of its group.
+    pub(crate) fn clear_away(&self) {
+        if let Stage::Rehearsing(rehearsal) = &self.stage {
+            rehearsal.clear_away();
+        }
+    }
+
     /// Takes note that a child has ended.
     pub(crate) fn take_note(&mut self, pid: Pid, status: ExitStatus) {
         if let Stage::Rehearsing(rehearsal) = &mut self.stage {

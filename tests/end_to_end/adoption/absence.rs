@@ -179,3 +179,14 @@ fn programs_are_adopted_from_a_daemon_that_was_ended_in_all_form() {
         assert_eq!(sandbox.main_process("p"), main);
     }
 }
+
+#[test]
+fn autostart_starts_what_has_died_and_nobody_has_reaped_yet() {
+    let mut sandbox = Sandbox::with_first_daemon(&format!("[prog-p]\nautostart = yes\n{LASTING}"));
+    let main = sandbox.main_process("p");
+    sandbox.kill_daemon();
+    kill(main, Signal::SIGKILL).unwrap();
+    wait_until("it has ended", || !is_alive(main));
+    sandbox.start_next_daemon(&[]);
+    wait_until("it runs again", || sandbox.list() == "p: running\n");
+}

@@ -134,7 +134,7 @@ fn what_crashes_is_refused() {
 #[test]
 fn what_says_more_than_anybody_wants_to_hear_is_refused() {
     let before = Before::new();
-    before.sandbox.replace_executable("#!/bin/sh\nyes word | head -c 10000\necho no\nexit 3\n", "755");
+    before.sandbox.replace_executable("#!/bin/sh\nyes word | head -c 3000000\necho no\nexit 3\n", "755");
     before.assert_refused("it has ended with exit status 3: no");
     before.assert_goes_on();
 }
@@ -175,4 +175,16 @@ fn what_hangs_is_given_up_and_nobody_is_kept_waiting_meanwhile() {
     assert_eq!(all_of(&sandbox.path("")).len(), 2);
     fs::remove_file(sandbox.path("begun")).unwrap();
     before.assert_goes_on();
+}
+
+#[test]
+fn no_process_of_a_rehearsal_keeps_the_descriptors_of_the_daemon() {
+    for text in ["#!/bin/sh\nsleep 1000 > /dev/null 2>&1 &\nexit 3\n", "#!/bin/sh\nsleep 1000\n"] {
+        let before = Before::new();
+        before.sandbox.replace_executable(text, "755");
+        assert_eq!(before.sandbox.client(&["-u"]).code, 1);
+        // The daemon and its program.
+        wait_until("nothing is left of the rehearsal", || all_of(&before.sandbox.path("")).len() == 2);
+        before.assert_goes_on();
+    }
 }
