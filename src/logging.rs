@@ -66,11 +66,6 @@ pub(crate) fn fatal(error: &dyn Display) {
     log::error!(target: FATAL, "{error}");
 }
 
-/// Waits a moment for the last lines to arrive.
-pub(crate) fn finish() {
-    log::logger().flush();
-}
-
 struct Logger {
     args: LogArgs,
     stderr: Option<env_logger::Logger>,

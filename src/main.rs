@@ -20,6 +20,7 @@ use procmgr_cli::Command;
 use procmgr_config::diagnostic::Findings;
 use procmgr_config::load::{self, LoadError};
 use procmgrd::error::Error;
+use procmgrd::journal;
 use procmgrd::{Ending, Options};
 
 use crate::args::{Args, DaemonArgs, Mode};
@@ -73,7 +74,7 @@ fn serve(config: PathBuf, daemon: DaemonArgs) -> u8 {
             DAEMON_FAILED
         }
     };
-    logging::finish();
+    journal::finish();
     status
 }
 

@@ -112,7 +112,7 @@ impl Journal {
 }
 
 /// Waits a moment for the last lines to arrive where they are to.
-pub(crate) fn finish() {
+pub fn finish() {
     log::logger().flush();
 }
 

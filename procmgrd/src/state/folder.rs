@@ -70,7 +70,9 @@ impl Folder {
         };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = File::from(open(path, flags, Mode::empty())?);
-        check(&directory, "the folder is not this user's alone")?;
+        if !is_ours(&directory)? {
+            return Err(Unusable::NotOurs("the folder is not this user's alone"));
+        }
         let take = || match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => Ok(None),
             result => result.map(Some),
@@ -98,7 +100,9 @@ impl Folder {
             Err(Errno::NOENT) => Ok(None),
             result => {
                 let file = File::from(result?);
-                check(&file, "the file of records is not this user's alone")?;
+                if !is_ours(&file)? {
+                    return Err(Unusable::NotOurs("the file of records is not this user's alone"));
+                }
                 if !file.metadata()?.is_file() {
                     return Err(Unusable::NotOurs("the file of records is none"));
                 }
@@ -143,15 +147,15 @@ impl Folder {
     /// Returns whether this file is what the next daemon finds, and whether it will take it.
     pub(crate) fn is_sound(&self, file: &File) -> bool {
         let is_in_place = FileId::of(file).is_ok_and(|file| file.is_at(&self.file_path()));
-        is_in_place && check(&self.directory, "").is_ok() && check(file, "").is_ok()
+        is_in_place && [&self.directory, file].into_iter().all(|it| is_ours(it).unwrap_or(false))
     }
 }
 
-/// Whoever else may write in here could have the daemon run whatever they like.
-fn check(file: &File, complaint: &'static str) -> Result<(), Unusable> {
+/// Returns whether a file or folder is this user's alone: whoever else may write in here could have the daemon run whatever
+/// they like.
+fn is_ours(file: &File) -> io::Result<bool> {
     let metadata = file.metadata()?;
-    let is_ours = metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o022 == 0;
-    if is_ours { Ok(()) } else { Err(Unusable::NotOurs(complaint)) }
+    Ok(metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o022 == 0)
 }
 
 impl From<Errno> for Unusable {
