@@ -45,12 +45,7 @@ fn programs_are_left_running_unless_something_else_is_said() {
         for ending in ["-s", "SIGTERM"] {
             let mut sandbox = Sandbox::with_first_daemon(&format!("{config}[prog-p]\n{LASTING}"));
             let main = sandbox.start("p");
-            if ending == "-s" {
-                sandbox.succeed(&["-s"]);
-                sandbox.wait_for_daemon();
-            } else {
-                sandbox.terminate_daemon();
-            }
+            sandbox.end_daemon_by(ending);
             assert!(is_alive(main), "{config}{ending}");
             assert_eq!(sandbox.logged("NOTE: the daemon ends; programs that run go on\n"), 1);
         }

@@ -41,6 +41,16 @@ impl Sandbox {
         self.run_daemon(command);
     }
 
+    /// Ends the daemon in all form, by `-s` or else by SIGTERM, and waits until it is gone.
+    pub(crate) fn end_daemon_by(&mut self, ending: &str) {
+        if ending == "-s" {
+            self.succeed(&["-s"]);
+            self.wait_for_daemon();
+        } else {
+            self.terminate_daemon();
+        }
+    }
+
     /// Ends the daemon so that it cannot do anything about it.
     pub(crate) fn kill_daemon(&mut self) {
         kill(self.daemon_pid(), Signal::SIGKILL).unwrap();

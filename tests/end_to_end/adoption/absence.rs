@@ -165,12 +165,7 @@ fn programs_are_adopted_from_a_daemon_that_was_ended_in_all_form() {
     for ending in ["-s", "SIGTERM"] {
         let mut sandbox = Sandbox::with_first_daemon(&format!("[prog-p]\n{LASTING}[prog-q]\n"));
         let main = sandbox.start("p");
-        if ending == "-s" {
-            sandbox.succeed(&["-s"]);
-            sandbox.wait_for_daemon();
-        } else {
-            sandbox.terminate_daemon();
-        }
+        sandbox.end_daemon_by(ending);
         assert!(is_alive(main));
 
         sandbox.start_next_daemon(&[]);
