@@ -27,10 +27,34 @@ pub(crate) fn program(keys: &ProgramKeys<'_>, definition: &Definition, findings:
             }
         }
     }
+    backoff(keys, definition, findings);
     if let Some(entry) = keys.cwd.filter(|_| definition.cwd.as_ref().is_some_and(|cwd| cwd.is_relative())) {
         let text =
             || format!("relative cwd {}: depends on where the daemon was started", quote(entry.value.bytes));
         findings.warning(entry.value.position, text);
+    }
+}
+
+/// Warns about the settings of restarts that cannot take effect.
+fn backoff(keys: &ProgramKeys<'_>, definition: &Definition, findings: &mut Collector) {
+    let max_delay = keys.restart_max_delay.filter(|_| definition.restart_max_delay.is_some());
+    let limit = keys.restart_limit.filter(|_| definition.restart_limit.is_some());
+    match definition.restart_delay {
+        None => {
+            for entry in [max_delay, limit].into_iter().flatten() {
+                let text =
+                    || format!("{} has no effect without restart-delay", entry.key.bytes.escape_ascii());
+                findings.warning(entry.key.position, text);
+            }
+        }
+        Some(delay) => {
+            if let Some(entry) =
+                max_delay.filter(|_| definition.restart_max_delay.is_some_and(|it| it < delay))
+            {
+                let text = || "restart-max-delay has no effect: restart-delay is longer".to_owned();
+                findings.warning(entry.key.position, text);
+            }
+        }
     }
 }
 
@@ -115,7 +139,7 @@ fn meant_program(section: &[u8]) -> Option<&[u8]> {
 }
 
 /// No known name is longer.
-const MAX_KNOWN: usize = 16;
+const MAX_KNOWN: usize = 17;
 
 #[cfg(test)]
 mod tests {
@@ -143,9 +167,7 @@ mod tests {
 
     #[test]
     fn a_name_that_resembles_none_gets_no_hint() {
-        for key in
-            [&b""[..], b"x", b"user", b"stop-timeout", b"environment", b"\xff\xfe", &vec![b'c'; 1 << 20]]
-        {
+        for key in [&b""[..], b"x", b"user", b"environment", b"\xff\xfe", &vec![b'c'; 1 << 20]] {
             assert_eq!(nearest(key, program_keys()), None, "{}", key[..key.len().min(20)].escape_ascii());
         }
     }

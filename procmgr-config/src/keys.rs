@@ -14,6 +14,10 @@ pub(crate) struct ProgramKeys<'a> {
     pub(crate) default_suid: Option<&'a Entry<'a>>,
     pub(crate) default_sgid: Option<&'a Entry<'a>>,
     pub(crate) restart_delay: Option<&'a Entry<'a>>,
+    pub(crate) restart_max_delay: Option<&'a Entry<'a>>,
+    pub(crate) restart_limit: Option<&'a Entry<'a>>,
+    pub(crate) stop_timeout: Option<&'a Entry<'a>>,
+    pub(crate) kill_mode: Option<&'a Entry<'a>>,
     pub(crate) autostart: Option<&'a Entry<'a>>,
     pub(crate) cwd: Option<&'a Entry<'a>>,
     actions: [ActionKeys<'a>; Action::ALL.len()],
@@ -60,6 +64,10 @@ impl<'a> ProgramKeys<'a> {
             b"default-suid" => Some(&mut self.default_suid),
             b"default-sgid" => Some(&mut self.default_sgid),
             b"restart-delay" => Some(&mut self.restart_delay),
+            b"restart-max-delay" => Some(&mut self.restart_max_delay),
+            b"restart-limit" => Some(&mut self.restart_limit),
+            b"stop-timeout" => Some(&mut self.stop_timeout),
+            b"kill-mode" => Some(&mut self.kill_mode),
             b"autostart" => Some(&mut self.autostart),
             b"cwd" => Some(&mut self.cwd),
             _ => {
@@ -151,8 +159,19 @@ pub(crate) fn is_global_key(key: &[u8]) -> bool {
 /// The key of the socket's path, the only one that a client asks for.
 pub(crate) const SOCKET_PATH: &[u8] = b"socket-path";
 
-const OF_PROGRAMS: [&str; 7] =
-    ["allow-uid", "allow-gid", "default-suid", "default-sgid", "restart-delay", "autostart", "cwd"];
+const OF_PROGRAMS: [&str; 11] = [
+    "allow-uid",
+    "allow-gid",
+    "default-suid",
+    "default-sgid",
+    "restart-delay",
+    "restart-max-delay",
+    "restart-limit",
+    "stop-timeout",
+    "kill-mode",
+    "autostart",
+    "cwd",
+];
 
 const OF_THE_FILE: [&str; 8] = [
     "socket-path",
@@ -171,7 +190,7 @@ mod tests {
 
     #[test]
     fn every_key_that_a_hint_may_name_is_understood() {
-        assert_eq!(program_keys().count(), 37);
+        assert_eq!(program_keys().count(), 41);
         for key in program_keys() {
             assert!(is_program_key(key.as_bytes()), "{key}");
         }

@@ -45,6 +45,16 @@ pub enum OnExit {
     Stop,
 }
 
+/// Whom the signals are for by which the daemon ends a program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KillMode {
+    /// The main process alone.
+    #[default]
+    Process,
+    /// The process group that the main process leads.
+    Group,
+}
+
 /// What a `[prog-NAME]` section says, with the defaults of the global keys filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Definition {
@@ -52,6 +62,15 @@ pub struct Definition {
     pub name: ProgramName,
     /// How long after its death the program is started again; `None` leaves it dead. Never zero.
     pub restart_delay: Option<Duration>,
+    /// The longest pause ahead of a restart: the pauses double from one restart to the next, up to this. `None` keeps all
+    /// as long as the first one. Never zero.
+    pub restart_max_delay: Option<Duration>,
+    /// How many restarts in a row there are before the daemon gives up; `None` for as many as it takes. Never zero.
+    pub restart_limit: Option<u32>,
+    /// How long after it was told to end the program is killed; `None` waits for it without end. Never zero.
+    pub stop_timeout: Option<Duration>,
+    /// Whom signals of the daemon are for.
+    pub kill_mode: KillMode,
     /// The group in which the daemon starts it on its own.
     pub autostart: Option<Group>,
     /// The working directory of its scripts; `None` is the daemon's.
@@ -62,7 +81,17 @@ pub struct Definition {
 impl Definition {
     /// Creates the definition of a program that has `rule(action)` for each action and nothing else.
     pub fn new(name: ProgramName, rule: impl FnMut(Action) -> Rule) -> Self {
-        Self { name, restart_delay: None, autostart: None, cwd: None, rules: Action::ALL.map(rule) }
+        Self {
+            name,
+            restart_delay: None,
+            restart_max_delay: None,
+            restart_limit: None,
+            stop_timeout: None,
+            kill_mode: KillMode::default(),
+            autostart: None,
+            cwd: None,
+            rules: Action::ALL.map(rule),
+        }
     }
 
     /// Returns what the section says of an action.

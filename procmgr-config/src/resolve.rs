@@ -12,7 +12,7 @@ use crate::keys::{ActionKeys, GlobalKeys, ProgramKeys};
 use crate::syntax::Entry;
 use crate::value::{self, Expected};
 use crate::{Action, check};
-use crate::{Allowed, Config, Definition, Gid, Group, Identity, OnExit, ProgramName, Rule};
+use crate::{Allowed, Config, Definition, Gid, Group, Identity, KillMode, OnExit, ProgramName, Rule};
 
 /// Returns what a document says. Where a value is unusable, an error is found and the result must not be used.
 pub(crate) fn resolve(
@@ -74,6 +74,10 @@ impl Resolver<'_> {
         let rule = |action: Action| self.rule(keys.action(action), &defaults);
         let mut definition = Definition::new(ProgramName::new(name), rule);
         definition.restart_delay = self.value(keys.restart_delay, value::restart_delay, None);
+        definition.restart_max_delay = self.value(keys.restart_max_delay, value::seconds, None);
+        definition.restart_limit = self.value(keys.restart_limit, value::limit, None);
+        definition.stop_timeout = self.value(keys.stop_timeout, value::seconds, None);
+        definition.kill_mode = self.value(keys.kill_mode, value::kill_mode, KillMode::default());
         definition.autostart = self.value(keys.autostart, value::group, None);
         definition.cwd = self.value(keys.cwd, |value| value::path(value).map(Some), None);
         check::program(&keys, &definition, self.findings);

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::diagnostic::quote;
-use crate::{Gid, Group, OnExit, Uid};
+use crate::{Gid, Group, KillMode, OnExit, Uid};
 
 /// What a value should have been, for the sentence "expected ...".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,36 @@ pub(crate) fn restart_delay(value: &[u8]) -> Result<Option<Duration>, Expected> 
     Ok(u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs))
 }
 
+/// Returns how long something may last; the value `none` sets no end.
+pub(crate) fn seconds(value: &[u8]) -> Result<Option<Duration>, Expected> {
+    let seconds = match value {
+        b"none" => return Ok(None),
+        _ => integer(value).and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0),
+    };
+    let seconds = seconds.ok_or(Expected("a number of seconds from 1 to 2147483647, or none"))?;
+    Ok(Some(Duration::from_secs(seconds)))
+}
+
+/// Returns how many times something may happen; the value `none` sets no limit.
+pub(crate) fn limit(value: &[u8]) -> Result<Option<u32>, Expected> {
+    match value {
+        b"none" => Ok(None),
+        _ => match decimal(value) {
+            Some(number @ 1..) => Ok(Some(number)),
+            Some(0) | None => Err(Expected("a number from 1 to 4294967295, or none")),
+        },
+    }
+}
+
+/// Returns whom a value has signals sent to.
+pub(crate) fn kill_mode(value: &[u8]) -> Result<KillMode, Expected> {
+    match value {
+        b"process" => Ok(KillMode::Process),
+        b"group" => Ok(KillMode::Group),
+        _ => Err(Expected("process or group")),
+    }
+}
+
 /// Returns what a value makes of the programs that run when the daemon ends.
 pub(crate) fn on_exit(value: &[u8]) -> Result<OnExit, Expected> {
     match value {
@@ -119,8 +149,8 @@ fn decimal(value: &[u8]) -> Option<u32> {
 mod tests {
     use std::time::Duration;
 
-    use crate::value::{gid, group, on_exit, path, restart_delay, uid};
-    use crate::{Gid, Group, OnExit, Uid};
+    use crate::value::{gid, group, kill_mode, limit, on_exit, path, restart_delay, seconds, uid};
+    use crate::{Gid, Group, KillMode, OnExit, Uid};
 
     #[test]
     fn ids_are_decimal_or_none() {
@@ -233,6 +263,37 @@ mod tests {
             [&b""[..], b"Stop", b"LEAVE", b"stop;", b"leave stop", b"yes", b"no", b"none", b"0", b"\xff"]
         {
             assert!(on_exit(value).is_err(), "{}", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_time_limit_is_positive_or_none() {
+        for (value, expected) in
+            [(&b"1"[..], Some(1)), (b"010", Some(10)), (b"2147483647", Some(2_147_483_647)), (b"none", None)]
+        {
+            assert_eq!(seconds(value), Ok(expected.map(Duration::from_secs)), "{}", value.escape_ascii());
+        }
+        for value in [&b""[..], b"0", b"-1", b"+1", b"1s", b"1.5", b"2147483648", b"99999999999", b"None"] {
+            assert!(seconds(value).is_err(), "{}", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_limit_is_positive_or_none() {
+        for (value, expected) in [(&b"1"[..], Some(1)), (b"4294967295", Some(u32::MAX)), (b"none", None)] {
+            assert_eq!(limit(value), Ok(expected), "{}", value.escape_ascii());
+        }
+        for value in [&b""[..], b"0", b"-1", b"+1", b"x", b"1 ", b"4294967296", b"99999999999"] {
+            assert!(limit(value).is_err(), "{}", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn signals_are_for_the_process_or_its_group_and_nobody_else() {
+        assert_eq!(kill_mode(b"process"), Ok(KillMode::Process));
+        assert_eq!(kill_mode(b"group"), Ok(KillMode::Group));
+        for value in [&b""[..], b"Process", b"groups", b"all", b"none", b"control-group"] {
+            assert!(kill_mode(value).is_err(), "{}", value.escape_ascii());
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use procmgr_config::{
-    Action, Allowed, Config, Definition, Gid, Group, Identity, OnExit, ProgramName, Rule, Uid,
+    Action, Allowed, Config, Definition, Gid, Group, Identity, KillMode, OnExit, ProgramName, Rule, Uid,
 };
 
 pub(crate) const DEFAULT_SOCKET: &str = "/default";
@@ -96,6 +96,10 @@ fn program(name: &[u8], keys: &Keys, globals: &Defaults) -> Option<Definition> {
         rules[place.expect("all actions are among all actions")].clone()
     });
     definition.restart_delay = value(keys, "restart-delay", delay, None)?;
+    definition.restart_max_delay = value(keys, "restart-max-delay", time, None)?;
+    definition.restart_limit = value(keys, "restart-limit", limit, None)?;
+    definition.stop_timeout = value(keys, "stop-timeout", time, None)?;
+    definition.kill_mode = value(keys, "kill-mode", kill_mode, KillMode::Process)?;
     definition.autostart = value(keys, "autostart", group_of_programs, None)?;
     definition.cwd = value(keys, "cwd", |value| path(value).map(Some), None)?;
     Some(definition)
@@ -156,6 +160,30 @@ fn delay(value: &[u8]) -> Option<Option<Duration>> {
     };
     let seconds = i32::try_from(seconds).ok()?;
     Some(u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs))
+}
+
+#[expect(clippy::option_option, reason = "a value that means nothing is something else than `none`")]
+fn time(value: &[u8]) -> Option<Option<Duration>> {
+    match value {
+        b"none" => Some(None),
+        _ => delay(value).filter(Option::is_some),
+    }
+}
+
+#[expect(clippy::option_option, reason = "a value that means nothing is something else than `none`")]
+fn limit(value: &[u8]) -> Option<Option<u32>> {
+    match value {
+        b"none" => Some(None),
+        _ => number(value).and_then(|it| u32::try_from(it).ok()).filter(|it| *it > 0).map(Some),
+    }
+}
+
+fn kill_mode(value: &[u8]) -> Option<KillMode> {
+    match value {
+        b"process" => Some(KillMode::Process),
+        b"group" => Some(KillMode::Group),
+        _ => None,
+    }
 }
 
 fn on_exit(value: &[u8]) -> Option<OnExit> {

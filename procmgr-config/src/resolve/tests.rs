@@ -16,7 +16,9 @@ use crate::accounts::{Account, Accounts};
 use crate::diagnostic::{Collector, Findings, Severity};
 use crate::document::Document;
 use crate::resolve::{identity, resolve};
-use crate::{Action, Allowed, Config, Definition, Gid, Group, Identity, OnExit, ProgramName, Rule, Uid};
+use crate::{
+    Action, Allowed, Config, Definition, Gid, Group, Identity, KillMode, OnExit, ProgramName, Rule, Uid,
+};
 
 /// Knows user 7, whose primary group is 70; not user 8; and fails to tell about user 9.
 fn account(uid: Uid) -> Result<Account, Errno> {
@@ -100,6 +102,38 @@ fn the_keys_of_a_program_are_its_own() {
     assert_eq!((b.restart_delay, b.autostart, b.cwd.clone()), (None, None, None));
     // An empty text is a script still: a start that does nothing is not a start that is not possible.
     assert_eq!(b.rule(Action::Start).script.as_deref(), Some(&b""[..]));
+}
+
+#[test]
+fn a_program_says_how_it_is_ended_and_how_often_it_comes_back() {
+    let text = "[prog-a]\ncmd-start=x\nrestart-delay=2\nrestart-max-delay=60\nrestart-limit=5\nstop-timeout=9\nkill-mode=group";
+    let of = |definition: &Definition| {
+        let seconds = |duration: Option<Duration>| duration.map(|it| it.as_secs());
+        let Definition { restart_max_delay, stop_timeout, .. } = definition;
+        let durations = (seconds(*restart_max_delay), seconds(*stop_timeout));
+        (durations, definition.restart_limit, definition.kill_mode)
+    };
+    assert_eq!(of(&program(text)), ((Some(60), Some(9)), Some(5), KillMode::Group));
+    assert_eq!(of(&program("[prog-a]")), ((None, None), None, KillMode::Process));
+    let none = "[prog-a]\nrestart-max-delay=none\nrestart-limit=none\nstop-timeout=none\nkill-mode=process";
+    assert_eq!(of(&program(none)), ((None, None), None, KillMode::Process));
+    assert!(findings(text).is_empty() && findings(none).is_empty());
+}
+
+#[test]
+fn what_has_no_effect_on_restarts_is_remarked_upon() {
+    assert_eq!(
+        findings("[prog-a]\ncmd-start=x\nrestart-max-delay=9\nrestart-limit=3"),
+        [
+            "f:3:1: warning: restart-max-delay has no effect without restart-delay",
+            "f:4:1: warning: restart-limit has no effect without restart-delay",
+        ]
+    );
+    assert_eq!(
+        findings("[prog-a]\ncmd-start=x\nrestart-delay=9\nrestart-max-delay=8"),
+        ["f:4:1: warning: restart-max-delay has no effect: restart-delay is longer"]
+    );
+    assert!(findings("[prog-a]\ncmd-start=x\nrestart-delay=9\nrestart-max-delay=9").is_empty());
 }
 
 #[test]
@@ -332,7 +366,7 @@ fn each_oddity_is_a_warning_and_stops_nothing() {
             "[prog-a]\ncmd-strat=",
             vec!["f:2:1: warning: unknown key \"cmd-strat\": did you mean \"cmd-start\"?"],
         ),
-        ("[prog-a]\nstop-timeout = 5", vec!["f:2:1: warning: unknown key \"stop-timeout\""]),
+        ("[prog-a]\nenvironment = 5", vec!["f:2:1: warning: unknown key \"environment\""]),
         ("[program-a]\nx=", vec!["f:1:2: warning: unknown section \"program-a\": did you mean \"prog-a\"?"]),
         ("[\x1b]", vec!["f:1:2: warning: unknown section \"\\x1b\": those of programs begin with \"prog-\""]),
         (

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use procmgr_config::{Action, Allowed, Definition, Gid, Group, Identity, ProgramName, Rule, Uid};
+use procmgr_config::{Action, Allowed, Definition, Gid, Group, Identity, KillMode, ProgramName, Rule, Uid};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Clock, Moment};
@@ -63,10 +63,26 @@ pub(crate) struct StoredProcess {
 pub(crate) struct StoredDefinition {
     name: Bytes,
     restart_delay: Option<Duration>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    restart_max_delay: Option<Duration>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    restart_limit: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stop_timeout: Option<Duration>,
+    #[serde(default)]
+    kill_mode: StoredKillMode,
     autostart: Option<u32>,
     cwd: Option<PackedPath>,
     /// By the names of the actions.
     rules: Vec<(String, StoredRule)>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum StoredKillMode {
+    #[default]
+    Process,
+    Group,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -161,6 +177,13 @@ impl From<&Definition> for StoredDefinition {
         Self {
             name: Bytes(definition.name.as_bytes().to_vec()),
             restart_delay: definition.restart_delay,
+            restart_max_delay: definition.restart_max_delay,
+            restart_limit: definition.restart_limit,
+            stop_timeout: definition.stop_timeout,
+            kill_mode: match definition.kill_mode {
+                KillMode::Process => StoredKillMode::Process,
+                KillMode::Group => StoredKillMode::Group,
+            },
             autostart: definition.autostart.map(|Group(number)| number),
             cwd: definition.cwd.as_deref().map(Into::into),
             rules: Action::ALL.map(rule).into_iter().filter(|(_, rule)| !rule.is_default()).collect(),
@@ -170,15 +193,22 @@ impl From<&Definition> for StoredDefinition {
 
 impl From<StoredDefinition> for Definition {
     fn from(stored: StoredDefinition) -> Self {
-        let StoredDefinition { name: Bytes(name), restart_delay, autostart, cwd, mut rules } = stored;
+        let StoredDefinition { name: Bytes(name), mut rules, .. } = stored;
         let rule = |action: Action| {
             let place = rules.iter().position(|(name, _)| name == action.name());
             place.map(|place| rules.swap_remove(place).1.into()).unwrap_or_default()
         };
         let mut definition = Self::new(ProgramName::new(&name), rule);
-        definition.restart_delay = restart_delay;
-        definition.autostart = autostart.map(Group);
-        definition.cwd = cwd.map(PathBuf::from);
+        definition.restart_delay = stored.restart_delay;
+        definition.restart_max_delay = stored.restart_max_delay;
+        definition.restart_limit = stored.restart_limit;
+        definition.stop_timeout = stored.stop_timeout;
+        definition.kill_mode = match stored.kill_mode {
+            StoredKillMode::Process => KillMode::Process,
+            StoredKillMode::Group => KillMode::Group,
+        };
+        definition.autostart = stored.autostart.map(Group);
+        definition.cwd = stored.cwd.map(PathBuf::from);
         definition
     }
 }
@@ -249,6 +279,10 @@ mod tests {
             Action::Reload | Action::Signal | Action::Status => Rule::default(),
         });
         definition.restart_delay = Some(Duration::from_secs(5));
+        definition.restart_max_delay = Some(Duration::from_secs(60));
+        definition.restart_limit = Some(8);
+        definition.stop_timeout = Some(Duration::from_secs(9));
+        definition.kill_mode = KillMode::Group;
         definition.autostart = Some(Group(7));
         definition.cwd = Some(PathBuf::from("/srv/web"));
         definition
