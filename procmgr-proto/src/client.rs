@@ -10,6 +10,7 @@ use std::path::Path;
 
 use crate::client::process::DaemonProcess;
 use crate::connection::{Connection, Message};
+use crate::details::{Permission, ProgramDetails, ProgramPreview};
 use crate::error::{ClientError, ConnectError, is_hang_up};
 use crate::frame::CONNECTION_ID;
 use crate::message::{ExitStatus, Invocation, ProgramEntry, Request, Response};
@@ -145,6 +146,40 @@ impl Client {
         Ok(())
     }
 
+    /// Asks for the programs, with what each has gone through; in the order of [`list`](Self::list). Anyone may.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn inspect(&mut self) -> Result<Vec<ProgramDetails>, ClientError> {
+        let Response::Inspected(programs) = self.ask(&Request::Inspect)? else {
+            return Err(unsuitable("inspect"));
+        };
+        Ok(programs)
+    }
+
+    /// Asks what a [`reload`](Self::reload) would change, and changes nothing. For root and the daemon's own user.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; a configuration with errors is refused as [`Code::BadConf`](crate::message::Code::BadConf).
+    pub fn preview(&mut self) -> Result<Preview, ClientError> {
+        let Response::Previewed { programs, remarks } = self.ask(&Request::Preview)? else {
+            return Err(unsuitable("preview"));
+        };
+        Ok(Preview { programs, remarks })
+    }
+
+    /// Asks which actions the user of this process may perform, and on which programs: in the order of the configuration
+    /// file, without programs of which that is none. Anyone may.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn permissions(&mut self) -> Result<Vec<Permission>, ClientError> {
+        let Response::Permissions(permissions) = self.ask(&Request::Permissions)? else {
+            return Err(unsuitable("permissions"));
+        };
+        Ok(permissions)
+    }
+
     /// Asks for an action on a program, lends the three descriptors to its script, and waits as long as the action is
     /// to be waited for: [`protocol`](crate::protocol#invoke) tells how long that is.
     ///
@@ -194,7 +229,10 @@ impl Client {
             Response::Refused(_)
             | Response::Programs(_)
             | Response::Reloaded { .. }
-            | Response::Subscribed { .. } => Err(unsuitable("invoke")),
+            | Response::Subscribed { .. }
+            | Response::Inspected(_)
+            | Response::Previewed { .. }
+            | Response::Permissions(_) => Err(unsuitable("invoke")),
         }
     }
 
@@ -253,6 +291,15 @@ impl AsFd for Client {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.connection.as_fd()
     }
+}
+
+/// What a reload would change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preview {
+    /// Every program that would be added, removed or changed, or that would run under an older definition, and no other.
+    pub programs: Vec<ProgramPreview>,
+    /// What the daemon has to remark about the file, a line each.
+    pub remarks: Vec<Vec<u8>>,
 }
 
 /// How an action that was carried out has ended. There is no fourth way: the protocol answers invocations by these

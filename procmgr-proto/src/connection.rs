@@ -173,7 +173,12 @@ fn understand<M>(
 fn is_frozen(response: &Response) -> bool {
     match response {
         Response::Refused(_) | Response::Done | Response::Programs(_) | Response::Reloaded { .. } => true,
-        Response::Exited(_) | Response::Status { .. } | Response::Subscribed { .. } => false,
+        Response::Exited(_)
+        | Response::Status { .. }
+        | Response::Subscribed { .. }
+        | Response::Inspected(_)
+        | Response::Previewed { .. }
+        | Response::Permissions(_) => false,
     }
 }
 

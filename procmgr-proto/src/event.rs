@@ -48,8 +48,8 @@ pub struct ProgramStatus {
     pub state: State,
     /// The PID of its main process, if it has one, in the PID namespace of the daemon.
     pub pid: Option<u32>,
-    /// What else is to be said about it, in words: `lingering`, `adopted`, `outdated` and those of later versions. They
-    /// mean what they mean in [`ProgramEntry::tokens`](crate::message::ProgramEntry::tokens).
+    /// What else is to be said about it, in words: `lingering`, `adopted`, `outdated`, `failed` and those of later
+    /// versions. They mean what they mean in [`ProgramEntry::tokens`](crate::message::ProgramEntry::tokens).
     pub marks: Vec<Vec<u8>>,
 }
 

@@ -41,7 +41,7 @@
 //! | be told of the changes of programs | [`subscription`], by way of [`client::Client::subscribe`] |
 //! | have many requests under way, or poll | [`connection`] |
 //! | do input and output in another way, such as an asynchronous one | [`codec`] and [`frame`], and [`stdio`] for the descriptors |
-//! | know what can be said | [`message`] and [`event`] |
+//! | know what can be said | [`message`], [`details`] and [`event`] |
 //! | know what can go wrong | [`error`], and [`message::Code`] for what the daemon refuses |
 //! | write a client in another language, or know every byte | [`protocol`] |
 //!
@@ -58,11 +58,12 @@
 //! Enumerations that later versions add to are `#[non_exhaustive]`. Others are not, on purpose: the fields of messages
 //! are fixed by the wire, as are the kinds of frames, the faults of a header or body and the answers to an invocation,
 //! and so are structures and enumerations that mirror them. What is received by [`stdio::receive`] is all that the kernel
-//! tells. Actions are no enumeration at all: they travel by their names, and later daemons may know others.
+//! tells. Actions are no enumeration at all: they travel by their names, of which the configuration may give more.
 
 pub mod client;
 pub mod codec;
 pub mod connection;
+pub mod details;
 pub mod error;
 pub mod event;
 pub mod frame;

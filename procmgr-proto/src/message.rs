@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::details::{Permission, ProgramDetails, ProgramPreview};
 use crate::event::ProgramStatus;
 use crate::names::{name_in, named_in};
 
@@ -35,16 +36,31 @@ pub enum Request {
     /// requests under way stay; answered by [`Response::Done`], once the new one serves. If that cannot take over, the
     /// request is refused by [`Code::Spawn`], and the old one goes on. For root and the daemon's own user.
     Upgrade,
+    /// Asks for the programs, with what each has gone through; answered by [`Response::Inspected`]. Anyone may ask.
+    Inspect,
+    /// Asks what [`Request::Reload`] would change, and changes nothing; answered by [`Response::Previewed`]. For root and
+    /// the daemon's own user.
+    Preview,
+    /// Asks which actions the asker may perform; answered by [`Response::Permissions`]. Anyone may ask.
+    Permissions,
 }
 
 impl Request {
     /// How many variants there are; a greater variant number on the wire is a request of a later version.
-    pub(crate) const VARIANTS: u32 = 7;
+    pub(crate) const VARIANTS: u32 = 10;
 
     /// Returns how many descriptors this request brings along.
     pub fn descriptors(&self) -> u8 {
         match self {
-            Self::Ping | Self::List | Self::Stop | Self::Reload | Self::Subscribe | Self::Upgrade => 0,
+            Self::Ping
+            | Self::List
+            | Self::Stop
+            | Self::Reload
+            | Self::Subscribe
+            | Self::Upgrade
+            | Self::Inspect
+            | Self::Preview
+            | Self::Permissions => 0,
             Self::Invoke(_) => 3,
         }
     }
@@ -55,8 +71,9 @@ impl Request {
 pub struct Invocation {
     /// The name of the program: what follows `prog-` in its section.
     pub program: Vec<u8>,
-    /// The name of the action: `start`, `restart`, `reload`, `signal`, `stop` or `status`. A later daemon may know others,
-    /// so a client hands on what its user says; one that the daemon does not know is refused by [`Code::NoAction`].
+    /// The name of the action: `start`, `restart`, `reload`, `signal`, `stop`, `status`, or any other to which the
+    /// configuration gives a script. So a client hands on what its user says; one that there is not is refused by
+    /// [`Code::NoAction`].
     pub action: Vec<u8>,
     /// The arguments of the script; the first one is its `$0`.
     pub arguments: Vec<Vec<u8>>,
@@ -95,11 +112,23 @@ pub enum Response {
         /// change after it.
         programs: Vec<ProgramStatus>,
     },
+    /// The programs, with what each has gone through, in the order of the configuration file.
+    Inspected(Vec<ProgramDetails>),
+    /// What a reload would change.
+    Previewed {
+        /// Every program that would be added, removed or changed, or that would run under an older definition, and no
+        /// other: in the order of the new file, then those that are gone from it.
+        programs: Vec<ProgramPreview>,
+        /// What the daemon has to remark about the file, a line each, ready to be shown.
+        remarks: Vec<Vec<u8>>,
+    },
+    /// What the asker may do, in the order of the configuration file. A program of which that is nothing is left out.
+    Permissions(Vec<Permission>),
 }
 
 impl Response {
     /// How many variants there are; a greater variant number on the wire is a response of a later version.
-    pub(crate) const VARIANTS: u32 = 7;
+    pub(crate) const VARIANTS: u32 = 10;
 }
 
 /// Why a request was refused.
@@ -266,9 +295,10 @@ impl fmt::Display for ExitStatus {
 pub struct ProgramEntry {
     /// The name of the program.
     pub name: Vec<u8>,
-    /// What it is in: `running` or `dead`, then any of `lingering`, `stopping`, `restarting`, `adopted`, `outdated` and
-    /// words of later versions. An `adopted` one was started by an earlier daemon and is no child of this one, which may
-    /// be unable to learn its exit status.
+    /// What it is in: `running` or `dead`, then any of `lingering`, `stopping`, `restarting`, `adopted`, `outdated`,
+    /// `failed` and words of later versions. An `adopted` one was started by an earlier daemon and is no child of this one,
+    /// which may be unable to learn its exit status. A `failed` one has died too often, and the daemon has given up
+    /// starting it again.
     pub tokens: Vec<Vec<u8>>,
 }
 

@@ -139,6 +139,15 @@ class State:
     REMOVED = b"removed"
 
 
+class Effect:
+    """The effects of a reload that version 1 names.  A later daemon may have others."""
+
+    ADDED = b"added"
+    REMOVED = b"removed"
+    CHANGED = b"changed"
+    UNCHANGED = b"unchanged"
+
+
 # --- Values: how the types of the protocol are written and read ----------------------------------
 
 class _Body:
@@ -345,6 +354,46 @@ class Requester:
     gid: int = _wire(_U32)
 
 
+@dataclass(frozen=True)
+class PastExit:
+    """How a main process has ended; `time` counts milliseconds since the beginning of 1970."""
+
+    status: ExitStatus = _wire(_ExitStatus())
+    time: int = _wire(_U64)
+
+
+@dataclass(frozen=True)
+class InspectedProgram:
+    """A program and what it has gone through.  Times count milliseconds since the beginning of
+    1970; `restarts` are those that nobody has asked for, since somebody has asked for a start.
+    """
+
+    program: ProgramStatus = _wire(_Structure(ProgramStatus))
+    since: Optional[int] = _wire(_Option(_U64))
+    restarts: int = _wire(_U32)
+    last_exit: Optional[PastExit] = _wire(_Option(_Structure(PastExit)))
+    next_start: Optional[int] = _wire(_Option(_U64))
+
+
+@dataclass(frozen=True)
+class PreviewedProgram:
+    """What a reload would do to a program; `effect` is one of those of `Effect`, as a rule."""
+
+    name: bytes = _wire(_TEXT)
+    effect: bytes = _wire(_TEXT)
+    keys: tuple[bytes, ...] = _wire(_List(_TEXT))
+    pid: Optional[int] = _wire(_Option(_U32))
+    outdated: bool = _wire(_BOOL)
+
+
+@dataclass(frozen=True)
+class Permission:
+    """The actions on a program that the client may perform."""
+
+    program: bytes = _wire(_TEXT)
+    actions: tuple[bytes, ...] = _wire(_List(_TEXT))
+
+
 # --- Messages ------------------------------------------------------------------------------------
 
 class Kind(enum.IntEnum):
@@ -442,6 +491,31 @@ class Subscribed(Response):
 
 
 @dataclass(frozen=True)
+class Inspected(Response):
+    """All programs, with what each has gone through."""
+
+    NUMBER = 7
+    programs: tuple[InspectedProgram, ...] = _wire(_List(_Structure(InspectedProgram)))
+
+
+@dataclass(frozen=True)
+class Previewed(Response):
+    """What a reload would change, and the remarks about the configuration."""
+
+    NUMBER = 8
+    programs: tuple[PreviewedProgram, ...] = _wire(_List(_Structure(PreviewedProgram)))
+    remarks: tuple[bytes, ...] = _wire(_List(_TEXT))
+
+
+@dataclass(frozen=True)
+class Permitted(Response):
+    """What the client may do."""
+
+    NUMBER = 9
+    permissions: tuple[Permission, ...] = _wire(_List(_Structure(Permission)))
+
+
+@dataclass(frozen=True)
 class Ping(Request):
     """Asks whether the daemon answers."""
 
@@ -502,6 +576,30 @@ class Upgrade(Request):
 
 
 @dataclass(frozen=True)
+class Inspect(Request):
+    """Asks for the programs, with what each has gone through."""
+
+    NUMBER = 7
+    ANSWERS = (Inspected,)
+
+
+@dataclass(frozen=True)
+class Preview(Request):
+    """Asks what a reload would change."""
+
+    NUMBER = 8
+    ANSWERS = (Previewed,)
+
+
+@dataclass(frozen=True)
+class Permissions(Request):
+    """Asks what the client may do."""
+
+    NUMBER = 9
+    ANSWERS = (Permitted,)
+
+
+@dataclass(frozen=True)
 class Changed(Event):
     """A program has changed; `time` counts milliseconds since the beginning of 1970."""
 
@@ -514,8 +612,8 @@ class Changed(Event):
 
 
 _MESSAGES: tuple[type[Message], ...] = (
-    Ping, List, Stop, Reload, Invoke, Subscribe, Upgrade,
-    Refused, Done, Exited, Status, Programs, Reloaded, Subscribed,
+    Ping, List, Stop, Reload, Invoke, Subscribe, Upgrade, Inspect, Preview, Permissions,
+    Refused, Done, Exited, Status, Programs, Reloaded, Subscribed, Inspected, Previewed, Permitted,
     Changed,
 )
 _BODIES = {(message.KIND, message.NUMBER): _Structure(message) for message in _MESSAGES}
@@ -813,6 +911,24 @@ class Client:
         serves, on this connection as well.
         """
         self._ask(Upgrade(), timeout)
+
+    def inspect(self, timeout: Optional[float] = None) -> tuple[InspectedProgram, ...]:
+        """Return all programs, with what each has gone through."""
+        answer = self._ask(Inspect(), timeout)
+        assert isinstance(answer, Inspected)
+        return answer.programs
+
+    def preview(self, timeout: Optional[float] = None) -> Previewed:
+        """Return what `reload` would change, and change nothing."""
+        answer = self._ask(Preview(), timeout)
+        assert isinstance(answer, Previewed)
+        return answer
+
+    def permissions(self, timeout: Optional[float] = None) -> tuple[Permission, ...]:
+        """Return what this process may do: the programs, and of each the actions."""
+        answer = self._ask(Permissions(), timeout)
+        assert isinstance(answer, Permitted)
+        return answer.permissions
 
     def invoke(self, program: bytes, action: bytes, arguments: Sequence[bytes] = (),
                stdin: int = 0, stdout: int = 1, stderr: int = 2,

@@ -30,9 +30,10 @@ from unittest import mock
 import procmgr_cli
 import procmgr_client as pm
 from procmgr_client import (Changed, Client, Code, Done, ExitKind, ExitStatus, Exited, Fault,
-                            Frame, FrameBuffer, Invoke, Kind, ListedProgram, Ping, Programs,
-                            ProgramStatus, Refusal, Refused, Reloaded, Requester, Status,
-                            Subscribed)
+                            Frame, FrameBuffer, InspectedProgram, Inspected, Invoke, Kind,
+                            ListedProgram, PastExit, Permission, Permitted, Ping, PreviewedProgram,
+                            Previewed, Programs, ProgramStatus, Refusal, Refused, Reloaded,
+                            Requester, Status, Subscribed)
 
 PATIENCE = 60.0
 """How many seconds a test waits for what has to happen soon."""
@@ -217,6 +218,9 @@ FRAMES: Dict[str, pm.Message] = {
     "request/invoke/empty": Invoke(b"", b"", ()),
     "request/subscribe": pm.Subscribe(),
     "request/upgrade": pm.Upgrade(),
+    "request/inspect": pm.Inspect(),
+    "request/preview": pm.Preview(),
+    "request/permissions": pm.Permissions(),
     "response/refused/noprog": refused(b"NOPROG", b"there is no program gane"),
     "response/refused/noaction": refused(b"NOACTION", b"there is no action strat"),
     "response/refused/badauth": refused(b"BADAUTH", b"you may not stop game"),
@@ -261,6 +265,34 @@ FRAMES: Dict[str, pm.Message] = {
         ProgramStatus(b"e", b"restarting", 3, (b"lingering", b"outdated")),
         ProgramStatus(b"f", b"back-off", None, ()),
         ProgramStatus(b"g", b"moon", 4294967295, (b"blue",)))),
+    "response/inspected/none": Inspected(()),
+    "response/inspected": Inspected((
+        InspectedProgram(ProgramStatus(b"web", b"running", 4711, ()), 1772357400125, 2,
+                         PastExit(ExitStatus(ExitKind.KILLED, 9), 1772357395120), None),
+        InspectedProgram(ProgramStatus(b"game", b"back-off", None, ()), None, 3,
+                         PastExit(ExitStatus(ExitKind.EXITED, 1), 1772357401000), 1772357409000))),
+    "response/inspected/everything": Inspected((
+        InspectedProgram(ProgramStatus(b"\xff", b"moon", 4294967295, (b"lingering", b"failed")),
+                         18446744073709551615, 168496141,
+                         PastExit(ExitStatus(ExitKind.EXITED, 255), 72623859790382856), 0),
+        InspectedProgram(ProgramStatus(b"new", b"down", None, ()), None, 0, None, None),
+        InspectedProgram(ProgramStatus(b"db", b"down", None, (b"failed",)), None, 5,
+                         PastExit(ExitStatus(ExitKind.EXITED, 127), 1), None))),
+    "response/previewed/none": Previewed((), ()),
+    "response/previewed": Previewed((
+        PreviewedProgram(b"web", b"changed", (b"cmd-start", b"cwd"), 4711, True),
+        PreviewedProgram(b"game", b"added", (), None, False)), (b"f:1:2: warning: a",)),
+    "response/previewed/effects": Previewed((
+        PreviewedProgram(b"a", b"unchanged", (), 1, True),
+        PreviewedProgram(b"b", b"changed", (b"uid-\xff",), None, False),
+        PreviewedProgram(b"c", b"removed", (), 4294967295, True),
+        PreviewedProgram(b"d", b"removed", (), None, False),
+        PreviewedProgram(b"e", b"moon", (b"",), None, False)), (b"", b"\x1b")),
+    "response/permissions/none": Permitted(()),
+    "response/permissions": Permitted((
+        Permission(b"web", (b"start", b"stop", b"backup")), Permission(b"game", (b"status",)))),
+    "response/permissions/odd-bytes": Permitted((
+        Permission(b"\xff", (b"a\nb",)), Permission(b"", (b"",)))),
     "later/exited": Exited(pm.UNKNOWN_EXIT),
     "later/exited/greatest": Exited(pm.UNKNOWN_EXIT),
     "later/exited/with-byte": Exited(pm.UNKNOWN_EXIT),

@@ -40,7 +40,7 @@ fn count(count: u64) -> [u8; 8] {
 }
 
 fn hostile() -> Vec<Hostile> {
-    [headers(), bodies(), invocations(), counts(), responses(), events()].concat()
+    [headers(), bodies(), invocations(), counts(), responses(), details(), events()].concat()
 }
 
 fn headers() -> Vec<Hostile> {
@@ -83,6 +83,8 @@ fn bodies() -> Vec<Hostile> {
         ("request/unknown-big-endian", frame(1, 0, &[&[0, 0, 0, 1]])),
         ("request/unknown-greatest", frame(1, 0, &[&number(u32::MAX)])),
         ("request/ping-trailing", frame(1, 0, &[&number(0), &[0]])),
+        ("request/inspect-trailing", frame(1, 0, &[&number(7), &[0]])),
+        ("request/preview-with-descriptor", altered(frame(1, 0, &[&number(8)]), 7, &[1])),
     ]
 }
 
@@ -160,6 +162,31 @@ fn responses() -> Vec<Hostile> {
         ("response/subscribed-option-2", response(6, &[&web_down, &[2], &number(7), &count(0)])),
         ("response/subscribed-pid-cut", response(6, &[&web_down, &[1]])),
         ("response/subscribed-marks-count", response(6, &[&web_down, &[0], &HUGE])),
+    ]
+}
+
+fn details() -> Vec<Hostile> {
+    let response = |variant, parts: &[&[u8]]| frame(2, 0, &[&number(variant), &parts.concat()]);
+    // No PID and no marks.
+    let web_down = [count(1).as_slice(), &text(b"web"), &text(b"down"), &[0], &count(0)].concat();
+    let web_added = [count(1).as_slice(), &text(b"web"), &text(b"added")].concat();
+    let one_of_web = [count(1).as_slice(), &text(b"web")].concat();
+    let inspected = |parts: &[&[u8]]| response(7, &[&web_down, &parts.concat()]);
+    let previewed = |parts: &[&[u8]]| response(8, &[&web_added, &parts.concat()]);
+    vec![
+        ("response/inspected-count", response(7, &[&HUGE])),
+        ("response/inspected-since-option-2", inspected(&[&[2], &number(0), &[0, 0]])),
+        ("response/inspected-since-cut", inspected(&[&[1], &number(7)])),
+        ("response/inspected-exit-without-time", inspected(&[&[0], &number(0), &[1], &number(0), &[0]])),
+        ("response/inspected-next-start-option-2", inspected(&[&[0], &number(0), &[0, 2]])),
+        ("response/previewed-count", response(8, &[&HUGE])),
+        ("response/previewed-keys-count", previewed(&[&HUGE])),
+        ("response/previewed-pid-option-2", previewed(&[&count(0), &[2, 0], &count(0)])),
+        ("response/previewed-outdated-2", previewed(&[&count(0), &[0, 2], &count(0)])),
+        ("response/previewed-without-remarks", previewed(&[&count(0), &[0, 0]])),
+        ("response/permissions-count", response(9, &[&HUGE])),
+        ("response/permissions-actions-count", response(9, &[&one_of_web, &HUGE])),
+        ("response/permissions-without-actions", response(9, &[&one_of_web])),
     ]
 }
 

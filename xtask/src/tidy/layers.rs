@@ -111,6 +111,7 @@ const ADAPTERS: [(&str, &[&str]); 18] = [
         &[
             "procmgr-cli/src/json.rs",
             "procmgr-proto/src/codec.rs",
+            "procmgr-proto/src/details.rs",
             "procmgr-proto/src/event.rs",
             "procmgr-proto/src/message.rs",
             "procmgrd/src/clock.rs",
