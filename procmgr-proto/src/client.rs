@@ -4,14 +4,14 @@
 
 mod process;
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
+use std::time::Instant;
 
 use crate::client::process::DaemonProcess;
 use crate::connection::{Connection, Message};
 use crate::details::{Permission, ProgramDetails, ProgramPreview};
-use crate::error::{ClientError, ConnectError, is_hang_up};
+use crate::error::{ClientError, ConnectError, is_hang_up, lost_or_failed};
 use crate::frame::CONNECTION_ID;
 use crate::message::{ExitStatus, Invocation, ProgramEntry, Request, Response};
 use crate::stdio::StdioRef;
@@ -20,11 +20,12 @@ use crate::subscription::Subscription;
 /// A client of the daemon, on a connection of its own.
 ///
 /// Each call sends a request and waits for the answer, as long as that takes: a [`stop`](Self::invoke) of a program waits for the
-/// program. Whoever wants to wait for a limited time only uses a [`Connection`], and polls.
+/// program. Whoever wants to wait for a limited time only sets a [deadline](Self::set_deadline); whoever wants to wait for
+/// other things as well uses a [`Connection`], and polls.
 ///
 /// After [`ClientError::Refused`] and [`ClientError::TooLarge`] it serves on, unless what the daemon refused was the
-/// connection itself. After any other error, and after [`stop`](Self::stop), it is of no more use. Dropping it while
-/// the daemon is at work changes nothing for the program: the action goes on.
+/// connection itself. After any other error, [`ClientError::TimedOut`] for one, and after [`stop`](Self::stop), it is of
+/// no more use. Dropping it while the daemon is at work changes nothing for the program: the action goes on.
 ///
 /// # Example
 ///
@@ -73,9 +74,47 @@ impl Client {
         Connection::connect(path).map(Self::over)
     }
 
+    /// Connects as [`connect`](Self::connect) does, and waits until this instant at the most, which is then the
+    /// [deadline](Self::set_deadline) of the client as well.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # use std::path::Path;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// use procmgr_proto::client::Client;
+    /// use procmgr_proto::error::ClientError;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let deadline = Instant::now() + Duration::from_secs(5);
+    /// let mut client = Client::connect_until(Path::new("/var/run/procmgr"), Some(deadline))?;
+    /// match client.ping() {
+    ///     Err(ClientError::TimedOut) => println!("the daemon is slow today"),
+    ///     answer => answer?,
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub fn connect_until(path: &Path, deadline: Option<Instant>) -> Result<Self, ConnectError> {
+        Connection::connect_until(path, deadline).map(Self::over)
+    }
+
     /// Takes a connection on which nothing is under way and nothing waits to be received.
     pub fn over(connection: Connection) -> Self {
         Self { connection }
+    }
+
+    /// Sets the instant until which all calls that follow wait at the most, all together; `None` is to wait as long as it
+    /// takes, as in the beginning.
+    ///
+    /// From that instant on, each call fails by [`ClientError::TimedOut`], also where there would be nothing to wait for.
+    /// What was asked for before goes on: a program that was to be stopped is still stopped.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.connection.set_deadline(deadline);
     }
 
     /// Asks whether the daemon answers. Anyone may.
@@ -125,13 +164,11 @@ impl Client {
             Ok(_) => return Err(unsuitable("stop")),
             Err(error) => return Err(error),
         }
+        let deadline = self.connection.deadline();
         // The daemon keeps the connection until its end, which closes it.
-        match io::copy(self.connection.stream(), &mut io::sink()) {
-            Err(error) if !is_hang_up(&error) => Err(ClientError::Receive(error)),
-            Ok(_) | Err(_) => {
-                process.wait();
-                Ok(())
-            }
+        match deadline.drain(self.connection.stream()) {
+            Err(error) if !is_hang_up(&error) => Err(lost_or_failed(error)),
+            Ok(()) | Err(_) => process.wait(deadline).map_err(lost_or_failed),
         }
     }
 

@@ -2,23 +2,23 @@
 //!
 //! Which answer suits which request is not judged here but by whoever asked; `client` does so for one at a time.
 
-use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Instant;
 
 use crate::codec::{DecodeError, EncodeError, decode_event, decode_response, encode_request};
-use crate::error::{ClientError, ConnectError, lost_or_failed};
+use crate::deadline::Deadline;
+use crate::error::{ClientError, ConnectError, lost_or_failed, send_failed};
 use crate::event::Event;
 use crate::frame::{CONNECTION_ID, HEADER_LENGTH, Header, Kind, VERSION};
 use crate::message::{Request, Response};
-use crate::stdio;
 
 /// A connection to the daemon, on which several requests may be under way at once.
 ///
-/// Sending and receiving wait for the daemon. Whoever wants to wait for other things as well polls the descriptor
-/// ([`AsFd`]) and receives when it is readable. Dropping the connection while requests are under way changes nothing for
-/// them: they are carried out.
+/// Sending and receiving wait for the daemon, until the [deadline](Self::set_deadline) if there is one. Whoever wants to
+/// wait for other things as well polls the descriptor ([`AsFd`]) and receives when it is readable. Dropping the
+/// connection while requests are under way changes nothing for them: they are carried out.
 ///
 /// # Example
 ///
@@ -55,6 +55,7 @@ use crate::stdio;
 pub struct Connection {
     stream: UnixStream,
     last_id: u32,
+    deadline: Deadline,
 }
 
 /// What the daemon has sent.
@@ -73,17 +74,36 @@ impl Connection {
     /// # Errors
     /// See [`ConnectError`].
     pub fn connect(path: &Path) -> Result<Self, ConnectError> {
+        Self::connect_until(path, None)
+    }
+
+    /// Connects as [`connect`](Self::connect) does, and waits until this instant at the most, which is then the
+    /// [deadline](Self::set_deadline) of the connection as well. A connection has to wait while too many others do.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub fn connect_until(path: &Path, deadline: Option<Instant>) -> Result<Self, ConnectError> {
         let length = path.as_os_str().len();
         if length > MAX_PATH {
             return Err(ConnectError::PathTooLong { path: path.to_owned(), length });
         }
-        let stream = UnixStream::connect(path).map_err(|error| ConnectError::new(path, error))?;
-        Ok(Self::over(stream))
+        let deadline = Deadline(deadline);
+        let stream = deadline.connect(path).map_err(|error| ConnectError::new(path, error))?;
+        Ok(Self { deadline, ..Self::over(stream) })
     }
 
-    /// Takes a stream that is connected to the daemon and on which nothing has been said. It has to be a blocking one.
+    /// Takes a stream that is connected to the daemon and on which nothing has been said.
     pub fn over(stream: UnixStream) -> Self {
-        Self { stream, last_id: CONNECTION_ID }
+        Self { stream, last_id: CONNECTION_ID, deadline: Deadline(None) }
+    }
+
+    /// Sets the instant until which everything that follows waits at the most, all together; `None` is to wait as long
+    /// as it takes, as in the beginning.
+    ///
+    /// From that instant on, sending and receiving fail by [`ClientError::TimedOut`], also where there would be nothing
+    /// to wait for. The connection is of no more use then, as half a frame may be under way in either direction.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.deadline = Deadline(deadline);
     }
 
     /// Sends a request with the descriptors that it brings, of which the daemon gets duplicates; the caller keeps its own.
@@ -96,14 +116,15 @@ impl Connection {
     ///
     /// # Errors
     /// [`ClientError::TooLarge`], after which the connection serves on; [`ClientError::Send`], after which nothing more can
-    /// be sent. Why the daemon has hung up may be there to be received even then.
+    /// be sent. Why the daemon has hung up may be there to be received even then. [`ClientError::TimedOut`], after which
+    /// the request is not carried out, as the daemon has not got all of it.
     pub fn send(&mut self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Result<u32, ClientError> {
         let id = self.last_id.checked_add(1).unwrap_or(CONNECTION_ID + 1);
         let frame = encode_request(id, request).map_err(|EncodeError::TooLong| ClientError::TooLarge)?;
         self.last_id = id;
-        match stdio::send(&self.stream, &frame, descriptors) {
+        match self.deadline.send(&self.stream, &frame, descriptors) {
             Ok(()) => Ok(id),
-            Err(error) => Err(ClientError::Send(error)),
+            Err(error) => Err(send_failed(error)),
         }
     }
 
@@ -134,18 +155,21 @@ impl Connection {
         self.last_id
     }
 
-    pub(crate) fn stream(&mut self) -> &mut UnixStream {
-        &mut self.stream
+    pub(crate) fn stream(&self) -> &UnixStream {
+        &self.stream
     }
 
-    /// Receives a frame. It brings no descriptors; should some come nevertheless, a plain read makes the kernel close
-    /// them, so none can pile up here.
+    pub(crate) fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
+    /// Receives a frame. It brings no descriptors; should some come nevertheless, none can pile up here.
     fn receive_frame(&mut self) -> Result<(Header, Vec<u8>), ClientError> {
         let mut header = [0; HEADER_LENGTH];
-        self.stream.read_exact(&mut header).map_err(lost_or_failed)?;
+        self.deadline.read_exact(&self.stream, &mut header).map_err(lost_or_failed)?;
         let header = Header::parse(&header).map_err(|error| ClientError::Protocol(error.to_string()))?;
         let mut body = vec![0; header.length as usize];
-        self.stream.read_exact(&mut body).map_err(lost_or_failed)?;
+        self.deadline.read_exact(&self.stream, &mut body).map_err(lost_or_failed)?;
         Ok((header, body))
     }
 }
@@ -192,7 +216,7 @@ mod tests {
     #[test]
     fn no_request_ever_has_the_id_of_the_connection() {
         let (stream, daemon) = UnixStream::pair().unwrap();
-        let mut connection = Connection { stream, last_id: u32::MAX };
+        let mut connection = Connection { last_id: u32::MAX, ..Connection::over(stream) };
         drop(daemon);
         assert!(matches!(connection.send(&Request::Ping, &[]), Err(ClientError::Send(_))));
         assert_eq!(connection.last_id, 1);

@@ -43,6 +43,11 @@ pub enum ConnectError {
         /// How many bytes it has.
         length: usize,
     },
+    /// The daemon has not taken up the connection in time.
+    TimedOut {
+        /// The path of the socket.
+        path: PathBuf,
+    },
     /// Something else, which the source tells.
     Other {
         /// The path of the socket.
@@ -58,6 +63,7 @@ impl ConnectError {
         match source.kind() {
             io::ErrorKind::NotFound => Self::Absent { path },
             io::ErrorKind::PermissionDenied => Self::NotPermitted { path },
+            io::ErrorKind::TimedOut => Self::TimedOut { path },
             // The kernel says the same of a socket without a listener and of a file that is none.
             io::ErrorKind::ConnectionRefused => match path.metadata() {
                 Ok(metadata) if !metadata.file_type().is_socket() => Self::NotSocket { path },
@@ -76,6 +82,7 @@ impl fmt::Display for ConnectError {
             | Self::NotPermitted { path }
             | Self::NotSocket { path }
             | Self::PathTooLong { path, .. }
+            | Self::TimedOut { path }
             | Self::Other { path, .. } => path.display(),
         };
         write!(formatter, "cannot connect to {path}")?;
@@ -87,6 +94,7 @@ impl fmt::Display for ConnectError {
             Self::PathTooLong { length, .. } => {
                 write!(formatter, ": the path has {length} bytes, that of a socket at most {MAX_PATH}")
             }
+            Self::TimedOut { .. } => formatter.write_str(": not taken up in time"),
             Self::Other { .. } => Ok(()),
         }
     }
@@ -100,7 +108,8 @@ impl Error for ConnectError {
             | Self::Refused { .. }
             | Self::NotPermitted { .. }
             | Self::NotSocket { .. }
-            | Self::PathTooLong { .. } => None,
+            | Self::PathTooLong { .. }
+            | Self::TimedOut { .. } => None,
         }
     }
 }
@@ -119,6 +128,9 @@ pub enum ClientError {
     Lost,
     /// The answer could not be received.
     Receive(io::Error),
+    /// The deadline has come before the answer. What was asked for goes on in the daemon; only a request that was not sent
+    /// to its end is not carried out.
+    TimedOut,
     /// The daemon answered in this version, which this client does not understand.
     Version(u16),
     /// The daemon's answer makes no sense; the text says why.
@@ -134,6 +146,7 @@ impl fmt::Display for ClientError {
             Self::Send(_) => formatter.write_str("cannot send the request"),
             Self::Lost => formatter.write_str("the daemon went away before it answered"),
             Self::Receive(_) => formatter.write_str("cannot receive the answer"),
+            Self::TimedOut => formatter.write_str("the daemon has not answered in time"),
             Self::Version(version) => {
                 write!(formatter, "the daemon answers in version {version} of the protocol, not in {VERSION}")
             }
@@ -146,13 +159,26 @@ impl Error for ClientError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Send(source) | Self::Receive(source) => Some(source),
-            Self::Refused(_) | Self::TooLarge | Self::Lost | Self::Version(_) | Self::Protocol(_) => None,
+            Self::Refused(_)
+            | Self::TooLarge
+            | Self::Lost
+            | Self::TimedOut
+            | Self::Version(_)
+            | Self::Protocol(_) => None,
         }
     }
 }
 
+pub(crate) fn send_failed(error: io::Error) -> ClientError {
+    if error.kind() == io::ErrorKind::TimedOut { ClientError::TimedOut } else { ClientError::Send(error) }
+}
+
 pub(crate) fn lost_or_failed(error: io::Error) -> ClientError {
-    if is_hang_up(&error) { ClientError::Lost } else { ClientError::Receive(error) }
+    match error.kind() {
+        io::ErrorKind::TimedOut => ClientError::TimedOut,
+        _ if is_hang_up(&error) => ClientError::Lost,
+        _ => ClientError::Receive(error),
+    }
 }
 
 /// Tells whether the peer has closed the connection. It is reset when the peer had not read everything.

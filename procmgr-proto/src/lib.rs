@@ -63,6 +63,7 @@
 pub mod client;
 pub mod codec;
 pub mod connection;
+mod deadline;
 pub mod details;
 pub mod error;
 pub mod event;

@@ -109,6 +109,24 @@ pub fn send(stream: &UnixStream, frame: &[u8], descriptors: &[BorrowedFd<'_>]) -
 /// What the kernel says, [`io::ErrorKind::WouldBlock`] and [`io::ErrorKind::Interrupted`] included; nothing was sent then.
 /// No bytes at all and more than [`MAX_DESCRIPTORS`] descriptors are [`io::ErrorKind::InvalidInput`].
 pub fn send_some(stream: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    send_flagged(stream, bytes, descriptors, SendFlags::empty())
+}
+
+/// Sends as [`send_some`] does, and never waits, also where the socket would.
+pub(crate) fn send_at_once(
+    stream: BorrowedFd<'_>,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<usize> {
+    send_flagged(stream, bytes, descriptors, SendFlags::DONTWAIT)
+}
+
+fn send_flagged(
+    stream: BorrowedFd<'_>,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+    flags: SendFlags,
+) -> io::Result<usize> {
     let invalid = |reason| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
     if bytes.is_empty() {
         return invalid("there is no byte to send, nor for descriptors to ride on");
@@ -123,7 +141,7 @@ pub fn send_some(stream: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd
         debug_assert!(has_room, "there is room for as many as one message can carry");
     }
     let bytes = &[io::IoSlice::new(bytes)];
-    Ok(rustix::net::sendmsg(stream, bytes, &mut control, SendFlags::NOSIGNAL)?)
+    Ok(rustix::net::sendmsg(stream, bytes, &mut control, flags | SendFlags::NOSIGNAL)?)
 }
 
 /// Receives bytes into the buffer, and every descriptor that comes with them.

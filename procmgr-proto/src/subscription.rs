@@ -3,6 +3,7 @@
 //! What a change is stands in `event`; showing it is the business of whoever subscribed.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
 
 use crate::connection::{Connection, Message};
 use crate::error::ClientError;
@@ -15,7 +16,9 @@ use crate::message::Response;
 /// Whoever does not fetch events for long is cut off by the daemon, which keeps a limited number of bytes for each
 /// client: the iterator then returns the events that were kept, and [`ClientError::Refused`] with the code
 /// [`Limit`](crate::message::Code::Limit). A daemon that ends says [`Shutdown`](crate::message::Code::Shutdown).
-/// Whoever wants to go on connects and subscribes again; dropping the subscription closes its connection.
+/// Whoever wants to go on connects and subscribes again; dropping the subscription closes its connection. It keeps the
+/// deadline of its client, and ends by [`ClientError::TimedOut`] when that comes, unless [another](Self::set_deadline) is
+/// set.
 ///
 /// To wait for other things as well, poll the descriptor ([`AsFd`]) and take the next event when it is readable; that
 /// still waits if only a part of the event has come, or one that this version passes over.
@@ -80,6 +83,11 @@ impl Subscription {
     /// event is the first change after that.
     pub fn programs(&self) -> &[ProgramStatus] {
         &self.programs
+    }
+
+    /// Sets the instant until which events are waited for at the most; `None` is to wait as long as it takes.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.connection.set_deadline(deadline);
     }
 
     fn receive(&mut self) -> Result<Event, ClientError> {

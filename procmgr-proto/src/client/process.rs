@@ -2,16 +2,19 @@
 //!
 //! What is asked of it is none of this room's business.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process;
 
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::deadline::Deadline;
 
 /// The process that listens at the other end of a connection.
 ///
@@ -35,12 +38,10 @@ impl DaemonProcess {
         Self { descriptor: descriptor.filter(|_| is_open(stream)) }
     }
 
-    /// Waits until it is gone.
-    pub(super) fn wait(self) {
-        if let Some(descriptor) = self.descriptor {
-            let mut wanted = [PollFd::new(&descriptor, PollFlags::IN)];
-            while poll(&mut wanted, None) == Err(Errno::INTR) {}
-        }
+    /// Waits until it is gone, or fails as the deadline does.
+    pub(super) fn wait(self, deadline: Deadline) -> io::Result<()> {
+        let Some(descriptor) = self.descriptor else { return Ok(()) };
+        deadline.wait(&descriptor, PollFlags::IN)
     }
 }
 
@@ -48,4 +49,28 @@ impl DaemonProcess {
 fn is_open(stream: &UnixStream) -> bool {
     let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
     !matches!(recv(stream, &mut [0], flags), Ok((0, _)) | Err(Errno::CONNRESET))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_does_not_end_is_waited_for_until_the_deadline() {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        let hold = || DaemonProcess { descriptor: Some(pidfd_open(pid, PidfdFlags::empty()).unwrap()) };
+        let deadline = Instant::now() + Duration::from_millis(20);
+
+        let error = hold().wait(Deadline(Some(deadline))).unwrap_err();
+
+        child.kill().unwrap();
+        hold().wait(Deadline(None)).unwrap();
+        child.wait().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(Instant::now() >= deadline);
+    }
 }

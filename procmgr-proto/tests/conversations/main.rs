@@ -7,4 +7,5 @@
 mod client;
 mod connection;
 mod daemon;
+mod deadline;
 mod subscription;

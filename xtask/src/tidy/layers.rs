@@ -87,6 +87,7 @@ const ADAPTERS: [(&str, &[&str]); 18] = [
         &[
             "procmgr-cli/src/watch.rs",
             "procmgr-proto/src/client/process.rs",
+            "procmgr-proto/src/deadline.rs",
             "procmgr-proto/src/stdio.rs",
             "procmgrd/src/connection.rs",
             "procmgrd/src/fork.rs",
