@@ -15,6 +15,7 @@ use procmgr_proto::error::{ClientError, ConnectError};
 use procmgr_proto::message::{Invocation, Request, Response};
 use procmgr_proto::stdio::StdioRef;
 use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tempfile::tempdir;
 
@@ -34,6 +35,7 @@ fn talk_in_vain<T>(
     client: impl FnOnce(Client) -> Result<T, ClientError>,
 ) {
     let (ours, theirs) = UnixStream::pair().unwrap();
+    set_socket_send_buffer_size(&ours, 4096).unwrap();
     let (over, is_over) = mpsc::channel();
     let daemon = thread::spawn(move || daemon(theirs, is_over));
     let deadline = Instant::now() + SHORT;
@@ -63,9 +65,9 @@ fn invocation(arguments: Vec<Vec<u8>>) -> Invocation {
     Invocation { program: b"game".to_vec(), action: b"stop".to_vec(), arguments }
 }
 
-/// An invocation that no socket takes at once.
+/// An invocation that the socket does not take at once.
 fn large() -> Invocation {
-    invocation(vec![vec![b'x'; 100_000]; 30])
+    invocation(vec![vec![b'x'; 1000]; 60])
 }
 
 #[test]
@@ -91,7 +93,7 @@ fn an_action_that_takes_too_long_was_asked_for_all_the_same() {
 fn an_answer_that_dribbles_does_not_postpone_the_deadline() {
     let dribbling = |mut stream: UnixStream, is_over: Receiver<()>| {
         let id = next_request(&stream).0.id;
-        let answer = encode_response(id, &Response::Reloaded { remarks: vec![vec![b'x'; 1 << 20]] }).unwrap();
+        let answer = encode_response(id, &Response::Reloaded { remarks: vec![vec![b'x'; 20_000]] }).unwrap();
         for byte in answer {
             // Whoever is through may have closed the connection already.
             if !dawdle(&is_over) || stream.write_all(&[byte]).is_err() {
@@ -120,7 +122,7 @@ fn a_daemon_that_does_not_read_is_waited_for_until_the_deadline() {
 #[test]
 fn a_daemon_that_reads_in_drops_does_not_postpone_the_deadline() {
     let sipping = |mut stream: UnixStream, is_over: Receiver<()>| {
-        let mut sip = [0; 4096];
+        let mut sip = [0; 1000];
         while dawdle(&is_over) && stream.read(&mut sip).is_ok_and(|count| count > 0) {}
     };
     talk_in_vain(sipping, |mut client| client.invoke(large(), StdioRef::of_process()));
@@ -201,6 +203,7 @@ fn after_the_deadline_nothing_is_sent_and_nothing_received() {
 #[test]
 fn a_large_request_arrives_whole_with_its_descriptors() {
     let (ours, daemon) = UnixStream::pair().unwrap();
+    set_socket_send_buffer_size(&ours, 4096).unwrap();
     let daemon = thread::spawn(move || {
         let (_, request, descriptors) = next_request(&daemon);
         assert_eq!((request, descriptors.len()), (Request::Invoke(large()), 3));
