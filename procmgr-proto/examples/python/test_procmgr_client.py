@@ -1165,6 +1165,64 @@ class FakeDaemonTest(unittest.TestCase):
                     client.stop(PATIENCE)
             self.assertEqual(context.exception.code, code)
 
+    def recorded(self, name: str) -> Client:
+        """Connect to a daemon whose answer to the first request is a frame of frames.txt."""
+        data = next(data for words, data in vectors("frames.txt") if words == [name])
+        return self.connect(data[:8] + (1).to_bytes(4, "little") + data[12:])
+
+    def test_inspect(self) -> None:
+        web, game = self.recorded("response/inspected").inspect(PATIENCE)
+        self.assertEqual((web.program.name, web.program.running), (b"web", True))
+        self.assertEqual((web.since, web.restarts, web.next_start), (1772357400125, 2, None))
+        self.assertEqual(web.last_exit, PastExit(ExitStatus(ExitKind.KILLED, 9), 1772357395120))
+        self.assertEqual((game.program.state, game.since), (pm.State.BACK_OFF, None))
+        self.assertEqual(game.next_start, 1772357409000)
+        odd, new, failed = self.recorded("response/inspected/everything").inspect(PATIENCE)
+        self.assertEqual((odd.program.state, odd.since), (b"moon", 2 ** 64 - 1))
+        self.assertEqual((new.last_exit, new.restarts), (None, 0))
+        self.assertEqual((failed.program.marks, failed.restarts), ((b"failed",), 5))
+        self.assertEqual(self.recorded("response/inspected/none").inspect(PATIENCE), ())
+
+    def test_past_exit_of_a_later_daemon(self) -> None:
+        past = PastExit(pm.UNKNOWN_EXIT, 7)
+        program = InspectedProgram(ProgramStatus(b"a", b"down", None, ()), None, 0, past, None)
+        data = pm.encode(Inspected((program,)), 1)
+        later = data[:-14] + b"\x09\0\0\0\x2a" + data[-9:]
+        self.assertEqual(self.connect(later).inspect(PATIENCE), (program,))
+
+    def test_preview(self) -> None:
+        answer = self.recorded("response/previewed").preview(PATIENCE)
+        self.assertEqual([(program.name, program.effect) for program in answer.programs],
+                         [(b"web", pm.Effect.CHANGED), (b"game", pm.Effect.ADDED)])
+        self.assertEqual(answer.programs[0].keys, (b"cmd-start", b"cwd"))
+        self.assertEqual((answer.programs[0].pid, answer.programs[0].outdated), (4711, True))
+        self.assertEqual(answer.remarks, (b"f:1:2: warning: a",))
+        effects = self.recorded("response/previewed/effects").preview(PATIENCE).programs
+        self.assertEqual([program.effect for program in effects],
+                         [b"unchanged", b"changed", b"removed", b"removed", b"moon"])
+        self.assertEqual(self.recorded("response/previewed/none").preview(PATIENCE),
+                         Previewed((), ()))
+
+    def test_permissions(self) -> None:
+        self.assertEqual(self.recorded("response/permissions").permissions(PATIENCE),
+                         (Permission(b"web", (b"start", b"stop", b"backup")),
+                          Permission(b"game", (b"status",))))
+        self.assertEqual(self.recorded("response/permissions/none").permissions(PATIENCE), ())
+
+    def test_answers_of_one_to_another(self) -> None:
+        asks: List[Tuple[str, Callable[[Client], Any]]] = [
+            ("inspected", lambda client: client.inspect(PATIENCE)),
+            ("previewed", lambda client: client.preview(PATIENCE)),
+            ("permissions", lambda client: client.permissions(PATIENCE))]
+        for suitable, ask in asks:
+            for name, _ in asks:
+                if name != suitable:
+                    with self.assertRaises(pm.SenselessAnswer):
+                        ask(self.recorded(f"response/{name}"))
+            with self.assertRaises(Refusal) as context:
+                ask(self.recorded("response/refused/badcmd"))
+            self.assertEqual(context.exception.code, Code.BADCMD)
+
     def test_upgrade(self) -> None:
         client = self.connect(pm.encode(Done(), 1), pm.encode(Done(), 2), requests=2)
         second = client.begin(pm.Upgrade())

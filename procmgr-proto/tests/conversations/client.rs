@@ -1,17 +1,20 @@
-//! The client with one request at a time, and how it connects.
+//! The client with one request at a time.
+//!
+//! Of connections that do not come about it knows nothing.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use procmgr_proto::client::{Client, Outcome};
+use procmgr_proto::client::{Client, Outcome, Preview};
 use procmgr_proto::codec::{encode_event, encode_request, encode_response};
-use procmgr_proto::error::{ClientError, ConnectError};
+use procmgr_proto::details::{Permission, ProgramDetails, ProgramPreview, ReloadEffect};
+use procmgr_proto::error::ClientError;
+use procmgr_proto::event::{ProgramStatus, State};
 use procmgr_proto::frame::{CONNECTION_ID, HEADER_LENGTH, Header, Kind, MAX_BODY};
 use procmgr_proto::message::{Code, ExitStatus, Invocation, ProgramEntry, Refusal, Request, Response};
 use procmgr_proto::stdio::{self, StdioRef};
@@ -71,6 +74,49 @@ fn requests_of_one_connection_have_ids_that_count_up() {
         assert_eq!(client.reload().unwrap(), [b"remark"]);
         client.upgrade().unwrap();
         client.ping().unwrap();
+    });
+}
+
+#[test]
+fn what_lists_and_previews_tell_is_what_the_daemon_says() {
+    let program = ProgramStatus { name: b"game".to_vec(), state: State::BackOff, pid: None, marks: vec![] };
+    let details =
+        vec![ProgramDetails { program, since: None, restarts: 3, last_exit: None, next_start: Some(7) }];
+    let effect = ReloadEffect::Changed;
+    let (name, keys) = (b"game".to_vec(), vec![b"cwd".to_vec()]);
+    let programs = vec![ProgramPreview { name, effect, keys, pid: Some(7), is_outdated: true }];
+    let preview = Preview { programs, remarks: vec![b"remark".to_vec()] };
+    let permissions = vec![Permission { program: b"game".to_vec(), actions: vec![b"backup".to_vec()] }];
+
+    let inspected = talk(answer(Response::Inspected(details.clone())), Client::inspect);
+    let Preview { programs, remarks } = preview.clone();
+    let previewed = talk(answer(Response::Previewed { programs, remarks }), Client::preview);
+    let permitted = talk(answer(Response::Permissions(permissions.clone())), Client::permissions);
+
+    assert_eq!(inspected.unwrap(), details);
+    assert_eq!(previewed.unwrap(), preview);
+    assert_eq!(permitted.unwrap(), permissions);
+}
+
+#[test]
+fn an_older_daemon_refuses_what_it_does_not_know_and_the_connection_serves_on() {
+    let daemon = |stream: UnixStream| {
+        for expected in [Request::Inspect, Request::Preview, Request::Permissions] {
+            let (header, request, descriptors) = next_request(&stream);
+            assert_eq!((request, descriptors.len()), (expected, 0));
+            let refusal = Refusal::new(Code::BadCmd, "there is no message of this number");
+            send(&stream, header.id, &Response::Refused(refusal));
+        }
+    };
+    talk(daemon, |client| {
+        let answers = [
+            client.inspect().map(drop).unwrap_err(),
+            client.preview().map(drop).unwrap_err(),
+            client.permissions().map(drop).unwrap_err(),
+        ];
+        for error in answers {
+            assert!(matches!(error, ClientError::Refused(refusal) if refusal.code == Code::BadCmd));
+        }
     });
 }
 
@@ -251,6 +297,12 @@ fn an_answer_that_does_not_suit_the_request_makes_no_sense() {
     assert_eq!(reason(reloaded), "it does not suit the request reload");
     let upgraded = talk(answer(Response::Reloaded { remarks: vec![] }), Client::upgrade);
     assert_eq!(reason(upgraded), "it does not suit the request upgrade");
+    let inspected = talk(answer(Response::Programs(vec![])), |client| client.inspect().map(drop));
+    assert_eq!(reason(inspected), "it does not suit the request inspect");
+    let previewed = talk(answer(Response::Permissions(vec![])), |client| client.preview().map(drop));
+    assert_eq!(reason(previewed), "it does not suit the request preview");
+    let permitted = talk(answer(Response::Inspected(vec![])), |client| client.permissions().map(drop));
+    assert_eq!(reason(permitted), "it does not suit the request permissions");
     let stopped = talk(answer(Response::Status { running: true }), Client::stop);
     assert_eq!(reason(stopped), "it does not suit the request stop");
     let invoked = talk(answer(Response::Programs(vec![])), |client| invoke(client).map(drop));
@@ -328,45 +380,6 @@ fn descriptors_that_come_with_an_answer_do_not_stay() {
     // With a writer left anywhere, a read would say that it has to wait.
     rustix::fs::fcntl_setfl(&reader, OFlags::NONBLOCK).unwrap();
     assert_eq!(reader.read(&mut [0]).unwrap(), 0);
-}
-
-#[test]
-fn a_path_without_a_socket_is_told_apart() {
-    let directory = tempdir().unwrap();
-    let error = Client::connect(&directory.path().join("absent")).unwrap_err();
-    assert!(matches!(error, ConnectError::Absent { .. }));
-    assert!(error.to_string().ends_with("/absent: there is no such socket"), "{error}");
-}
-
-#[test]
-fn a_socket_without_a_listener_is_told_apart() {
-    let directory = tempdir().unwrap();
-    let path = directory.path().join("stale");
-    drop(UnixListener::bind(&path).unwrap());
-    let error = Client::connect(&path).unwrap_err();
-    assert!(matches!(error, ConnectError::Refused { .. }));
-    assert!(error.to_string().ends_with("/stale: connection refused, nobody listens"), "{error}");
-}
-
-#[test]
-fn something_that_is_no_socket_is_told_apart() {
-    let directory = tempdir().unwrap();
-    let file = directory.path().join("file");
-    fs::write(&file, "").unwrap();
-    for path in [file.as_path(), directory.path()] {
-        let error = Client::connect(path).unwrap_err();
-        assert!(matches!(error, ConnectError::NotSocket { .. }));
-        assert!(error.to_string().ends_with(": is not a socket"), "{error}");
-    }
-}
-
-#[test]
-fn a_path_that_no_socket_can_have_is_told_with_its_length() {
-    let longest = format!("/{}", "x".repeat(106));
-    assert!(matches!(Client::connect(Path::new(&longest)), Err(ConnectError::Absent { .. })));
-    let error = Client::connect(Path::new(&format!("{longest}x"))).unwrap_err();
-    assert!(matches!(error, ConnectError::PathTooLong { length: 108, .. }));
-    assert!(error.to_string().ends_with("the path has 108 bytes, that of a socket at most 107"), "{error}");
 }
 
 fn header(version: u16, id: u32, length: u32) -> Vec<u8> {

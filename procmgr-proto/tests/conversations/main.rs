@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that panics fails its test, as is meant")]
 
 mod client;
+mod connecting;
 mod connection;
 mod daemon;
 mod deadline;

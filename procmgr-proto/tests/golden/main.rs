@@ -3,6 +3,7 @@
 //! These bytes are the protocol: a change that breaks a test here breaks clients in other languages. New messages and
 //! new cases add vectors; those that are there stay.
 
+mod details;
 mod document;
 mod hostile;
 mod messages;
