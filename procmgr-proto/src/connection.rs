@@ -92,7 +92,8 @@ impl Connection {
         Ok(Self { deadline, ..Self::over(stream) })
     }
 
-    /// Takes a stream that is connected to the daemon and on which nothing has been said.
+    /// Takes a stream that is connected to the daemon and on which nothing has been said, whether it is a blocking one
+    /// or not.
     pub fn over(stream: UnixStream) -> Self {
         Self { stream, last_id: CONNECTION_ID, deadline: Deadline(None) }
     }

@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::thread;
 
 use procmgr_proto::codec::{encode_event, encode_response};
 use procmgr_proto::connection::{Connection, Message};
@@ -114,6 +115,22 @@ fn an_event_in_another_version_is_not_guessed_at() {
         send_frame(&daemon, &in_version_9(frame));
         assert!(matches!(connection.receive(), Err(ClientError::Version(9))));
     }
+}
+
+#[test]
+fn a_stream_that_does_not_block_is_waited_for_as_any_other() {
+    let (ours, daemon) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let daemon = thread::spawn(move || {
+        let (header, request, descriptors) = next_request(&daemon);
+        assert_eq!((request, descriptors.len()), (invoke(vec![vec![b'x'; 400_000]]), 3));
+        send(&daemon, header.id, &Response::Done);
+    });
+    let mut connection = Connection::over(ours);
+    let stdio = StdioRef::of_process().descriptors();
+    let id = connection.send(&invoke(vec![vec![b'x'; 400_000]]), &stdio).unwrap();
+    assert_eq!(connection.receive().unwrap(), (id, Message::Response(Response::Done)));
+    daemon.join().unwrap();
 }
 
 #[test]

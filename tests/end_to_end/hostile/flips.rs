@@ -56,6 +56,9 @@ fn requests() -> Vec<Request> {
         Request::Stop,
         Request::Reload,
         Request::Subscribe,
+        Request::Inspect,
+        Request::Preview,
+        Request::Permissions,
         invocation(b"p", b"start"),
         Request::Invoke(with_arguments),
     ]
