@@ -1,24 +1,24 @@
 //! The grammar of the command line; the only file that names clap.
 //!
-//! What the words mean to the daemon or the client is not known here.
+//! Which of its words go together is judged in `sense`; what they mean to the daemon or the client is not known here.
+
+mod sense;
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
-use procmgr_cli::{Command, ListFormat, WatchFormat};
-use procmgr_config::Group;
-use procmgr_proto::message::Invocation;
+use procmgr_cli::Command;
 use procmgrd::Autostart;
 
 use crate::defaults;
-use crate::logging::{Facility, Level, LogArgs};
+use crate::logging::LogArgs;
 
 /// The usage line.
-pub(crate) const USAGE: &str = "USAGE: procmgr [-h|-V] [-c FILE] [-l LOG] [-L LEVEL] [-P FILE] \
-     [-d [-f] [-A GROUP]|-t|-s|-r|-u|-a [-0]|--watch [--json]] [program action [args ...]]";
+pub(crate) const USAGE: &str = "USAGE: procmgr [-h|-V] [-c FILE] [-l LOG] [-L LEVEL] [-P FILE] [-q] \
+     [--idempotent] [-d [-f] [-A GROUP]|-t|-s|-r [-n]|-u|-a [-0|--long]|--allowed|--watch] [--json] \
+     [program action [args ...]]";
 
 /// A command line that makes sense.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(crate) struct Args {
 #[derive(Debug)]
 pub(crate) enum Mode {
     Daemon(DaemonArgs),
-    Client(Command),
+    Client(ClientArgs),
 }
 
 /// What concerns the daemon only.
@@ -42,6 +42,13 @@ pub(crate) struct DaemonArgs {
     pub(crate) foreground: bool,
     pub(crate) autostart: Autostart,
     pub(crate) pidfile: Option<PathBuf>,
+}
+
+/// What concerns the client only.
+#[derive(Debug)]
+pub(crate) struct ClientArgs {
+    pub(crate) command: Command,
+    pub(crate) is_quiet: bool,
 }
 
 /// Why there is nothing to be done.
@@ -76,6 +83,12 @@ struct Raw {
     /// File that tells the daemon's PID
     #[arg(short = 'P', long, alias = "pid", value_name = "FILE")]
     pidfile: Option<PathBuf>,
+    /// Tell nothing but errors (not with -d)
+    #[arg(short, long)]
+    quiet: bool,
+    /// Succeed if there is nothing to do: start of what runs, stop of what is down
+    #[arg(long)]
+    idempotent: bool,
     /// Start the daemon
     #[arg(short, long)]
     daemon: bool,
@@ -94,6 +107,9 @@ struct Raw {
     /// Have the daemon reload its configuration
     #[arg(short, long)]
     reload: bool,
+    /// Only show what would change (with -r)
+    #[arg(short = 'n', long)]
+    dry_run: bool,
     /// Have the daemon execute its executable anew, in place
     #[arg(short, long)]
     upgrade: bool,
@@ -103,10 +119,16 @@ struct Raw {
     /// End names and words with NUL bytes (with -a)
     #[arg(short = '0', long)]
     null: bool,
+    /// Show a table: PID, since, restarts, last exit, next start (with -a)
+    #[arg(long)]
+    long: bool,
+    /// List what you may do
+    #[arg(long)]
+    allowed: bool,
     /// Show each change of a program as it happens
     #[arg(long)]
     watch: bool,
-    /// Show JSON, an object in each line (with --watch)
+    /// Show JSON, an object in each line (with -a, -t, -r -n, --allowed or --watch)
     #[arg(long)]
     json: bool,
     /// Program, action and arguments of the action
@@ -118,7 +140,7 @@ struct Raw {
 /// Reads the command line, the name of the program first.
 pub(crate) fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Args, Refused> {
     let constants = format!(
-        "Without -d, -t, -s, -r, -u, -a and --watch, the action is performed on the program.\n\n\
+        "Without -d, -t, -s, -r, -u, -a, --allowed and --watch, the action is performed on the program.\n\n\
          Configuration file: -c, else $PROCMGR_CONFFILE, else {}\n\
          Socket: $PROCMGR_SOCKET (client only), else socket-path of the configuration, else {}\n\
          Shell of scripts: {}\nPATH of scripts: {}",
@@ -129,82 +151,7 @@ pub(crate) fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Args, Re
     );
     let matches = Raw::command().after_help(constants).try_get_matches_from(line);
     let raw = matches.and_then(|matches| Raw::from_arg_matches(&matches)).map_err(|error| refused(&error))?;
-    judge(raw).map_err(Refused::Usage)
-}
-
-fn judge(raw: Raw) -> Result<Args, String> {
-    let modes = [
-        ("-d", raw.daemon),
-        ("-t", raw.test),
-        ("-s", raw.stop),
-        ("-r", raw.reload),
-        ("-u", raw.upgrade),
-        ("-a", raw.all),
-        ("--watch", raw.watch),
-    ];
-    let mut modes = modes.into_iter().filter(|(_, is_given)| *is_given).map(|(mode, _)| mode);
-    let mode = modes.next();
-    if let (Some(one), Some(other)) = (mode, modes.next()) {
-        return Err(format!("{one} and {other} exclude each other"));
-    }
-    if let (Some(mode), Some(word)) = (mode, raw.words.first()) {
-        return Err(format!("{mode} takes no words, such as '{}'", word.display()));
-    }
-    for (option, is_given, of) in [
-        ("-f", raw.foreground, "-d"),
-        ("-A", raw.autostart.is_some(), "-d"),
-        ("-0", raw.null, "-a"),
-        ("--json", raw.json, "--watch"),
-    ] {
-        if is_given && mode != Some(of) {
-            return Err(format!("{option} makes sense with {of} only"));
-        }
-    }
-    let autostart = raw.autostart.map(|word| Group::parse(&word)).transpose()?;
-    let mode = match mode {
-        Some("-d") => Mode::Daemon(DaemonArgs {
-            foreground: raw.foreground,
-            autostart: autostart.map_or(Autostart::AsConfigured, Autostart::Only),
-            pidfile: raw.pidfile,
-        }),
-        Some("-t") => Mode::Client(Command::Test),
-        Some("-s") => Mode::Client(Command::Stop),
-        Some("-r") => Mode::Client(Command::Reload),
-        Some("-u") => Mode::Client(Command::Upgrade),
-        Some("--watch") => {
-            Mode::Client(Command::Watch(if raw.json { WatchFormat::Json } else { WatchFormat::Lines }))
-        }
-        Some(_) => {
-            Mode::Client(Command::List(if raw.null { ListFormat::NulTerminated } else { ListFormat::Lines }))
-        }
-        None => Mode::Client(Command::Invoke(invocation(raw.words)?)),
-    };
-    Ok(Args { config: raw.config, log: log_args(&raw.log, &raw.loglevel)?, mode })
-}
-
-fn invocation(words: Vec<OsString>) -> Result<Invocation, String> {
-    let mut words = words.into_iter().map(OsString::into_vec);
-    match (words.next(), words.next()) {
-        (Some(program), Some(action)) => Ok(Invocation { program, action, arguments: words.collect() }),
-        (Some(program), None) => Err(format!("no action is given for program '{}'", program.escape_ascii())),
-        (None, _) => Err("neither a mode nor a program and an action are given".to_owned()),
-    }
-}
-
-fn log_args(logs: &[String], level: &str) -> Result<LogArgs, String> {
-    let level = Level::parse(level).ok_or_else(|| format!("there is no log level '{level}'"))?;
-    let mut args = LogArgs { syslog: None, stderr: false, level };
-    for log in logs {
-        if log == "stderr" {
-            args.stderr = true;
-        } else {
-            let facility = Facility::parse(log).ok_or_else(|| format!("there is no log '{log}'"))?;
-            if args.syslog.replace(facility).is_some_and(|other| other != facility) {
-                return Err("only one syslog facility can be given".to_owned());
-            }
-        }
-    }
-    Ok(args)
+    sense::judge(raw).map_err(Refused::Usage)
 }
 
 /// Returns what clap has to say: the help, or the first of its lines, without its preface.

@@ -16,14 +16,14 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use procmgr_cli::Command;
+use procmgr_cli::{Colours, Manner};
 use procmgr_config::diagnostic::Findings;
 use procmgr_config::load::{self, LoadError};
 use procmgrd::error::Error;
 use procmgrd::journal;
 use procmgrd::{Ending, Options};
 
-use crate::args::{Args, DaemonArgs, Mode};
+use crate::args::{Args, ClientArgs, DaemonArgs, Mode};
 
 /// The exit status of a command line that makes no sense.
 const USAGE_ERROR: u8 = 2;
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
             logging::init(log, daemon.foreground);
             serve(config_path(config), daemon)
         }
-        Mode::Client(command) => ask(config, command),
+        Mode::Client(client) => ask(config, client),
     }
     .into()
 }
@@ -78,15 +78,22 @@ fn serve(config: PathBuf, daemon: DaemonArgs) -> u8 {
     status
 }
 
-fn ask(config: Option<PathBuf>, command: Command) -> u8 {
+fn ask(config: Option<PathBuf>, client: ClientArgs) -> u8 {
+    let ClientArgs { command, is_quiet } = client;
     match socket_path(config) {
-        Ok(socket) => command.run(&socket),
+        Ok(socket) => command.run(&socket, Manner { is_quiet, colours: colours() }),
         Err(error) => {
             show_findings(&error);
             complain(&format!("ERROR: {error}"));
             command.failure_status()
         }
     }
+}
+
+/// Returns whether colours are wanted, by the usual variables.
+fn colours() -> Colours {
+    let is_plain = variable("TERM").is_none_or(|terminal| terminal == "dumb");
+    if is_plain || variable("NO_COLOR").is_some() { Colours::Never } else { Colours::OnTerminals }
 }
 
 fn show_findings(error: &LoadError) {

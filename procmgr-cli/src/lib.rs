@@ -4,7 +4,13 @@
 
 mod connection;
 mod json;
+mod lists;
 mod output;
+mod preview;
+mod reader;
+mod table;
+mod text;
+mod time;
 mod watch;
 
 use std::path::Path;
@@ -18,19 +24,24 @@ use crate::connection::Failure;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Tells on standard output whether the daemon runs.
-    Test,
+    Test(Format),
     /// Ends the daemon; returns when it is gone.
     Stop,
     /// Has the daemon read its configuration again.
     Reload,
+    /// Tells on standard output what reading the configuration again would change.
+    Preview(Format),
     /// Has the daemon execute its executable anew, in place; returns when the new one serves.
     Upgrade,
     /// Lists the programs on standard output.
     List(ListFormat),
+    /// Lists on standard output what the user may do.
+    Permissions(Format),
     /// Shows each change of a program on standard output, for as long as the daemon runs.
-    Watch(WatchFormat),
-    /// Performs an action on a program, with this process's standard input, output and error.
-    Invoke(Invocation),
+    Watch(Format),
+    /// Performs an action on a program, with this process's standard input, output and error. With a goal, it is done if
+    /// that was reached before.
+    Invoke(Invocation, Option<Goal>),
 }
 
 /// How programs are listed.
@@ -40,15 +51,46 @@ pub enum ListFormat {
     Lines,
     /// Names and words, each ended by a NUL byte, for scripts.
     NulTerminated,
+    /// A table, for people who want to know more.
+    Table,
+    /// A JSON object each, in a line of its own, for scripts.
+    Json,
 }
 
-/// How changes are shown.
+/// How anything else is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WatchFormat {
+pub enum Format {
     /// A line each, for people.
     Lines,
     /// A JSON object each, in a line of its own, for scripts.
     Json,
+}
+
+/// What an action is to achieve, if it need not be done once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// The program runs, and is to go on.
+    Running,
+    /// The program does not run.
+    Down,
+}
+
+/// How a command is carried out, whatever it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manner {
+    /// Whether nothing but errors is to be told.
+    pub is_quiet: bool,
+    /// Whether states are told apart by colour, too.
+    pub colours: Colours,
+}
+
+/// Whether colours are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colours {
+    /// Never.
+    Never,
+    /// Where standard output is a terminal.
+    OnTerminals,
 }
 
 /// The exit status of an action that was not carried out, or of which nobody knows.
@@ -59,7 +101,7 @@ pub const FAILED: u8 = 1;
 
 /// Shows a text on standard output, such as the help. Returns the exit status.
 pub fn show(text: &str) -> u8 {
-    match output::text(text) {
+    match reader::write(text.as_bytes()) {
         Ok(()) => 0,
         Err(error) => {
             output::unwritten(&error);
@@ -72,17 +114,24 @@ impl Command {
     /// Returns the exit status for the case that the command cannot be carried out.
     pub fn failure_status(&self) -> u8 {
         match self {
-            Self::Invoke(_) => NOT_CARRIED_OUT,
-            Self::Test | Self::Stop | Self::Reload | Self::Upgrade | Self::List(_) | Self::Watch(_) => FAILED,
+            Self::Invoke(..) => NOT_CARRIED_OUT,
+            Self::Test(_)
+            | Self::Stop
+            | Self::Reload
+            | Self::Preview(_)
+            | Self::Upgrade
+            | Self::List(_)
+            | Self::Permissions(_)
+            | Self::Watch(_) => FAILED,
         }
     }
 
-    /// Asks the daemon at this socket, shows what there is to show, and returns the exit status.
+    /// Asks the daemon at this socket in that manner, shows what there is to show, and returns the exit status.
     ///
     /// Waits as long as the daemon takes.
-    pub fn run(self, socket: &Path) -> u8 {
+    pub fn run(self, socket: &Path, manner: Manner) -> u8 {
         let failure_status = self.failure_status();
-        connection::perform(self, socket).unwrap_or_else(|failure| {
+        connection::perform(self, socket, manner).unwrap_or_else(|failure| {
             match &failure {
                 Failure::Client(ClientError::Refused(refusal)) => output::refusal(refusal),
                 Failure::Output(error) => output::unwritten(error),

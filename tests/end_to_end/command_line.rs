@@ -11,7 +11,7 @@ use std::thread;
 use procmgr_proto::codec::{encode_request, encode_response};
 use procmgr_proto::message::{Code, Refusal, Request, Response};
 
-use crate::harness::{Output, Sandbox, allowing_us, answer, procmgr, raw, run, wait_until};
+use crate::harness::{Output, Sandbox, allowing_us, answer, procmgr, raw, run};
 
 fn output(code: i32, stdout: &str, stderr: &str) -> Output {
     Output { code, stdout: stdout.to_owned(), stderr: stderr.to_owned() }
@@ -48,6 +48,13 @@ fn help_tells_every_option_on_standard_output() {
         "-A, --autostart",
         "-a, --all",
         "-0, --null",
+        "--long",
+        "--json",
+        "-n, --dry-run",
+        "--allowed",
+        "--watch",
+        "-q, --quiet",
+        "--idempotent",
     ] {
         assert!(help.stdout.contains(option), "{option} is not in {}", help.stdout);
     }
@@ -173,10 +180,38 @@ fn a_command_line_that_makes_no_sense_is_told_in_one_line_with_the_usage() {
         &["-t", "-f"],
         &["-0"],
         &["--json"],
-        &["-a", "--json"],
         &["--watch", "-a"],
         &["--watch", "p", "start"],
         &["-t0"],
+        &["-a0", "--json"],
+        &["-a0", "--long"],
+        &["-a", "--long", "--json"],
+        &["--long"],
+        &["-t", "--long"],
+        &["--watch", "--long"],
+        &["-s", "--json"],
+        &["-r", "--json"],
+        &["--json", "p", "start"],
+        &["-n"],
+        &["-n", "p", "start"],
+        &["-an"],
+        &["-sn"],
+        &["--dry-run", "-t"],
+        &["--allowed", "-a"],
+        &["--allowed", "-0"],
+        &["--allowed", "p"],
+        &["--idempotent"],
+        &["--idempotent", "p"],
+        &["--idempotent", "p", "restart"],
+        &["--idempotent", "p", "status"],
+        &["--idempotent", "p", "Start"],
+        &["--idempotent", "-a"],
+        &["--idempotent", "-d"],
+        &["-q"],
+        &["-q", "p"],
+        &["-qd"],
+        &["--quiet", "-d", "-f"],
+        &["--quiet=yes", "-t"],
         &["-A", "yes", "p", "start"],
         &["-t", "-Ano"],
         &["-d", "-A", "maybe"],
@@ -429,21 +464,6 @@ fn an_answer_that_cannot_be_written_is_an_error() {
         let stderr = "ERROR: cannot write to standard output: No space left on device (os error 28)\n";
         assert_eq!(result, output(code, "", stderr), "{arguments:?}");
     }
-}
-
-#[test]
-fn a_client_that_waits_ends_by_the_signals_that_end_any_program() {
-    let sandbox =
-        Sandbox::with_daemon(&allowing_us("[prog-p]\ncmd-signal = echo > @/runs; exec sleep 1000\n"));
-    let mut client = sandbox.command();
-    client.args(["p", "signal"]).stdin(Stdio::null()).stdout(Stdio::null());
-    let mut client = client.spawn().unwrap();
-    wait_until("the script runs", || sandbox.path("runs").exists());
-
-    let pid = nix::unistd::Pid::from_raw(client.id().cast_signed());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
-
-    assert_eq!(crate::harness::code(client.wait().unwrap()), 128 + 2);
 }
 
 #[test]

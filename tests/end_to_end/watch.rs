@@ -162,12 +162,12 @@ fn a_watch_ends_when_the_daemon_is_killed() {
 }
 
 #[test]
-fn a_watch_that_nobody_reads_any_more_ends_without_a_word_and_without_an_event() {
+fn a_watch_that_nobody_reads_any_more_ends_by_sigpipe_and_without_an_event() {
     let sandbox = Sandbox::with_daemon(NAP);
     let mut watch = Watch::of(&sandbox, &[]);
     watch.text();
     watch.lines = None;
-    assert_eq!(watch.end(), (1, String::new()));
+    assert_eq!(watch.end(), (128 + 13, String::new()));
 }
 
 #[test]

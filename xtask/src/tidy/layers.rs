@@ -20,12 +20,12 @@ const ARROWS: [(&str, &[&str]); 7] = [
 ];
 
 /// Paths of other people's crates, and the files that may name them, tests aside.
-const ADAPTERS: [(&str, &[&str]); 18] = [
+const ADAPTERS: [(&str, &[&str]); 19] = [
     ("bincode", &["procmgr-proto/src/codec.rs"]),
     ("clap", &["src/args.rs"]),
     ("crc32fast", &["procmgrd/src/state/line.rs"]),
     ("env_logger", &["src/logging.rs"]),
-    ("humantime", &["procmgr-cli/src/watch.rs", "src/logging.rs"]),
+    ("humantime", &["procmgr-cli/src/time.rs", "src/logging.rs"]),
     (
         "libfuzzer_sys",
         &[
@@ -85,6 +85,7 @@ const ADAPTERS: [(&str, &[&str]); 18] = [
     (
         "rustix",
         &[
+            "procmgr-cli/src/reader.rs",
             "procmgr-cli/src/watch.rs",
             "procmgr-proto/src/client/process.rs",
             "procmgr-proto/src/deadline.rs",
@@ -111,6 +112,8 @@ const ADAPTERS: [(&str, &[&str]); 18] = [
         "serde",
         &[
             "procmgr-cli/src/json.rs",
+            "procmgr-cli/src/json/lists.rs",
+            "procmgr-cli/src/json/sighting.rs",
             "procmgr-proto/src/codec.rs",
             "procmgr-proto/src/details.rs",
             "procmgr-proto/src/event.rs",
@@ -142,9 +145,10 @@ const ADAPTERS: [(&str, &[&str]); 18] = [
             "procmgrd/src/upgrade/handover.rs",
         ],
     ),
-    ("signal_hook", &["procmgrd/src/signals.rs"]),
+    ("signal_hook", &["procmgr-cli/src/reader.rs", "procmgrd/src/signals.rs"]),
     ("strsim", &["procmgr-config/src/check.rs"]),
     ("tempfile", &["xtask/src/demo/session.rs", "xtask/src/stage.rs"]),
+    ("unicode_width", &["procmgr-cli/src/text.rs"]),
 ];
 
 /// Where decisions are made.

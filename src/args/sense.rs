@@ -1,0 +1,191 @@
+//! Which words of the command line go together, and what they make.
+//!
+//! How they are written is not known here.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+use procmgr_cli::{Command, Format, Goal, ListFormat};
+use procmgr_config::Group;
+use procmgr_proto::message::Invocation;
+use procmgrd::Autostart;
+
+use crate::args::{Args, ClientArgs, DaemonArgs, Mode, Raw};
+use crate::logging::{Facility, Level, LogArgs};
+
+/// An option that says what is to be done. Without any, that is an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ModeOption {
+    Daemon,
+    Test,
+    Stop,
+    Reload,
+    Upgrade,
+    All,
+    Allowed,
+    Watch,
+}
+
+impl ModeOption {
+    /// Returns the only one that is given, if one is.
+    fn of(raw: &Raw) -> Result<Option<Self>, String> {
+        let options = [
+            (Self::Daemon, raw.daemon),
+            (Self::Test, raw.test),
+            (Self::Stop, raw.stop),
+            (Self::Reload, raw.reload),
+            (Self::Upgrade, raw.upgrade),
+            (Self::All, raw.all),
+            (Self::Allowed, raw.allowed),
+            (Self::Watch, raw.watch),
+        ];
+        let mut given = options.into_iter().filter(|(_, is_given)| *is_given).map(|(option, _)| option);
+        match (given.next(), given.next()) {
+            (Some(one), Some(other)) => Err(exclusive(one.name(), other.name())),
+            (option, _) => Ok(option),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Daemon => "-d",
+            Self::Test => "-t",
+            Self::Stop => "-s",
+            Self::Reload => "-r",
+            Self::Upgrade => "-u",
+            Self::All => "-a",
+            Self::Allowed => "--allowed",
+            Self::Watch => "--watch",
+        }
+    }
+}
+
+/// Returns what the command line asks for, or why it makes no sense.
+pub(super) fn judge(raw: Raw) -> Result<Args, String> {
+    let option = ModeOption::of(&raw)?;
+    if let (Some(option), Some(word)) = (option, raw.words.first()) {
+        return Err(format!("{} takes no words, such as '{}'", option.name(), word.display()));
+    }
+    complain_of_strays(&raw, option)?;
+    complain_of_contradictions(&raw)?;
+    let log = log_args(&raw.log, &raw.loglevel)?;
+    let autostart = raw.autostart.map(|word| Group::parse(&word)).transpose()?;
+    let format = if raw.json { Format::Json } else { Format::Lines };
+    let command = match option {
+        Some(ModeOption::Daemon) => {
+            let mode = Mode::Daemon(DaemonArgs {
+                foreground: raw.foreground,
+                autostart: autostart.map_or(Autostart::AsConfigured, Autostart::Only),
+                pidfile: raw.pidfile,
+            });
+            return Ok(Args { config: raw.config, log, mode });
+        }
+        Some(ModeOption::Test) => Command::Test(format),
+        Some(ModeOption::Stop) => Command::Stop,
+        Some(ModeOption::Reload) if raw.dry_run => Command::Preview(format),
+        Some(ModeOption::Reload) => Command::Reload,
+        Some(ModeOption::Upgrade) => Command::Upgrade,
+        Some(ModeOption::All) => Command::List(match format {
+            Format::Json => ListFormat::Json,
+            Format::Lines if raw.long => ListFormat::Table,
+            Format::Lines if raw.null => ListFormat::NulTerminated,
+            Format::Lines => ListFormat::Lines,
+        }),
+        Some(ModeOption::Allowed) => Command::Permissions(format),
+        Some(ModeOption::Watch) => Command::Watch(format),
+        None => {
+            let invocation = invocation(raw.words)?;
+            let goal = raw.idempotent.then(|| goal(&invocation)).transpose()?;
+            Command::Invoke(invocation, goal)
+        }
+    };
+    let mode = Mode::Client(ClientArgs { command, is_quiet: raw.quiet });
+    Ok(Args { config: raw.config, log, mode })
+}
+
+/// Complains of options that mean nothing without another one that is not given.
+fn complain_of_strays(raw: &Raw, option: Option<ModeOption>) -> Result<(), String> {
+    use ModeOption::{All, Allowed, Daemon, Reload, Test, Watch};
+    let options: [(_, _, &[ModeOption]); 6] = [
+        ("-f", raw.foreground, &[Daemon]),
+        ("-A", raw.autostart.is_some(), &[Daemon]),
+        ("-n", raw.dry_run, &[Reload]),
+        ("-0", raw.null, &[All]),
+        ("--long", raw.long, &[All]),
+        ("--json", raw.json, &[All, Test, Reload, Allowed, Watch]),
+    ];
+    for (name, is_given, companions) in options {
+        if is_given && !option.is_some_and(|option| companions.contains(&option)) {
+            return Err(only_with(name, companions));
+        }
+    }
+    if raw.json && option == Some(Reload) && !raw.dry_run {
+        return Err("--json makes sense with -r only if -n is given, too".to_owned());
+    }
+    if raw.idempotent && option.is_some() {
+        return Err(NOT_IDEMPOTENT.to_owned());
+    }
+    Ok(())
+}
+
+/// Complains of options that cannot be had at once.
+fn complain_of_contradictions(raw: &Raw) -> Result<(), String> {
+    let pairs = [
+        (("-0", raw.null), ("--long", raw.long)),
+        (("-0", raw.null), ("--json", raw.json)),
+        (("--long", raw.long), ("--json", raw.json)),
+        (("-d", raw.daemon), ("-q", raw.quiet)),
+    ];
+    match pairs.into_iter().find(|((_, one), (_, other))| *one && *other) {
+        Some(((one, _), (other, _))) => Err(exclusive(one, other)),
+        None => Ok(()),
+    }
+}
+
+fn exclusive(one: &str, other: &str) -> String {
+    format!("{one} and {other} exclude each other")
+}
+
+fn only_with(name: &str, companions: &[ModeOption]) -> String {
+    let companions: Vec<&str> = companions.iter().map(|companion| companion.name()).collect();
+    match companions.as_slice() {
+        [companion] => format!("{name} makes sense with {companion} only"),
+        _ => format!("{name} makes sense with one of {} only", companions.join(", ")),
+    }
+}
+
+const NOT_IDEMPOTENT: &str = "--idempotent makes sense with the actions start and stop only";
+
+/// Returns what an action is meant to achieve that need not be done twice.
+fn goal(invocation: &Invocation) -> Result<Goal, String> {
+    match invocation.action.as_slice() {
+        b"start" => Ok(Goal::Running),
+        b"stop" => Ok(Goal::Down),
+        _ => Err(NOT_IDEMPOTENT.to_owned()),
+    }
+}
+
+fn invocation(words: Vec<OsString>) -> Result<Invocation, String> {
+    let mut words = words.into_iter().map(OsString::into_vec);
+    match (words.next(), words.next()) {
+        (Some(program), Some(action)) => Ok(Invocation { program, action, arguments: words.collect() }),
+        (Some(program), None) => Err(format!("no action is given for program '{}'", program.escape_ascii())),
+        (None, _) => Err("neither a mode nor a program and an action are given".to_owned()),
+    }
+}
+
+fn log_args(logs: &[String], level: &str) -> Result<LogArgs, String> {
+    let level = Level::parse(level).ok_or_else(|| format!("there is no log level '{level}'"))?;
+    let mut args = LogArgs { syslog: None, stderr: false, level };
+    for log in logs {
+        if log == "stderr" {
+            args.stderr = true;
+        } else {
+            let facility = Facility::parse(log).ok_or_else(|| format!("there is no log '{log}'"))?;
+            if args.syslog.replace(facility).is_some_and(|other| other != facility) {
+                return Err("only one syslog facility can be given".to_owned());
+            }
+        }
+    }
+    Ok(args)
+}
