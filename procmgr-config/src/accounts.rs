@@ -7,17 +7,27 @@ use std::ffi::CString;
 use std::sync::Arc;
 
 use nix::errno::Errno;
-use nix::unistd::{User, getgrouplist};
+use nix::unistd::{Group, User, getgrouplist};
 
 use crate::{Gid, Uid};
 
-/// Users as a script takes them on. Each is looked up once.
+/// Users as a script takes them on, and the names of users and groups. Each is looked up once.
 ///
 /// They are looked up while the file is loaded and not when a script is run: the database may be on an account server, for
 /// which a daemon that is told to reload may wait, but no request of a client.
 pub(crate) struct Accounts {
-    lookup: fn(Uid) -> Result<Account, Errno>,
+    database: Database,
     known: HashMap<Uid, Result<Account, Errno>>,
+    users: HashMap<Vec<u8>, Found<Uid>>,
+    groups: HashMap<Vec<u8>, Found<Gid>>,
+}
+
+/// Where users and groups come from.
+#[derive(Clone, Copy)]
+pub(crate) struct Database {
+    pub(crate) account: fn(Uid) -> Result<Account, Errno>,
+    pub(crate) user: fn(&[u8]) -> Found<Uid>,
+    pub(crate) group: fn(&[u8]) -> Found<Gid>,
 }
 
 /// A user and what belongs to it.
@@ -34,12 +44,12 @@ pub(crate) struct Account {
 impl Accounts {
     /// Creates accounts that come from the database of the system.
     pub(crate) fn of_system() -> Self {
-        Self::new(look_up)
+        Self::new(Database { account: look_up, user: user_of_name, group: group_of_name })
     }
 
-    /// Creates accounts that come from a function.
-    pub(crate) fn new(lookup: fn(Uid) -> Result<Account, Errno>) -> Self {
-        Self { lookup, known: HashMap::new() }
+    /// Creates accounts that come from a database.
+    pub(crate) fn new(database: Database) -> Self {
+        Self { database, known: HashMap::new(), users: HashMap::new(), groups: HashMap::new() }
     }
 
     /// Returns the account of a user, known to the database or not.
@@ -47,17 +57,64 @@ impl Accounts {
     /// # Errors
     /// If the database cannot tell whether there is such a user.
     pub(crate) fn find(&mut self, uid: Uid) -> Result<Account, Errno> {
-        self.known.entry(uid).or_insert_with(|| (self.lookup)(uid)).clone()
+        self.known.entry(uid).or_insert_with(|| (self.database.account)(uid)).clone()
+    }
+
+    /// Returns the user of a name, if there is one.
+    ///
+    /// # Errors
+    /// If the database cannot tell.
+    pub(crate) fn user(&mut self, name: &[u8]) -> Found<Uid> {
+        find(&mut self.users, name, self.database.user)
+    }
+
+    /// Returns the group of a name, if there is one.
+    ///
+    /// # Errors
+    /// If the database cannot tell.
+    pub(crate) fn group(&mut self, name: &[u8]) -> Found<Gid> {
+        find(&mut self.groups, name, self.database.group)
+    }
+}
+
+/// Whom a name is of, if of anybody; an error if the database cannot tell.
+pub(crate) type Found<T> = Result<Option<T>, Errno>;
+
+fn find<T: Copy>(
+    known: &mut HashMap<Vec<u8>, Found<T>>,
+    name: &[u8],
+    look_up: fn(&[u8]) -> Found<T>,
+) -> Found<T> {
+    if let Some(found) = known.get(name) {
+        return *found;
+    }
+    let found = look_up(name);
+    known.insert(name.to_vec(), found);
+    found
+}
+
+fn user_of_name(name: &[u8]) -> Found<Uid> {
+    // Names that are no text are nobody's as far as the library is concerned.
+    let Ok(name) = str::from_utf8(name) else { return Ok(None) };
+    Ok(absent_is_none(User::from_name(name))?.map(|user| Uid(user.uid.as_raw())))
+}
+
+fn group_of_name(name: &[u8]) -> Found<Gid> {
+    let Ok(name) = str::from_utf8(name) else { return Ok(None) };
+    Ok(absent_is_none(Group::from_name(name))?.map(|group| Gid(group.gid.as_raw())))
+}
+
+/// Several ways of saying "there is no such user", according to getpwuid(3); ENOENT is also that of a container that has
+/// no `/etc/passwd`.
+fn absent_is_none<T>(found: Found<T>) -> Found<T> {
+    match found {
+        Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => Ok(None),
+        found => found,
     }
 }
 
 fn look_up(uid: Uid) -> Result<Account, Errno> {
-    let user = match User::from_uid(uid.0.into()) {
-        // Several ways of saying "there is no such user", according to getpwuid(3); ENOENT is also that of a container
-        // that has no /etc/passwd.
-        Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => None,
-        user => user?,
-    };
+    let user = absent_is_none(User::from_uid(uid.0.into()))?;
     let Some(user) = user else {
         return Ok(Account { uid, gid: None, groups: Arc::default() });
     };
@@ -70,8 +127,7 @@ fn look_up(uid: Uid) -> Result<Account, Errno> {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use crate::accounts::{Account, Accounts};
-    use crate::{Gid, Uid};
+    use super::*;
 
     #[test]
     fn root_has_its_primary_group_among_its_groups() {
@@ -89,17 +145,41 @@ mod tests {
     }
 
     #[test]
-    fn each_user_is_looked_up_once() {
+    fn root_has_a_name_and_nobody_has_any_other() {
+        let mut accounts = Accounts::of_system();
+
+        assert_eq!(accounts.user(b"root"), Ok(Some(Uid(0))));
+        assert_eq!(accounts.group(b"root"), Ok(Some(Gid(0))));
+        for name in [&b"no such user"[..], b"\xff", b"", b"a\0b", &[b'x'; 10_000]] {
+            assert_eq!(accounts.user(name), Ok(None), "{}", name.escape_ascii());
+            assert_eq!(accounts.group(name), Ok(None), "{}", name.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn each_user_and_each_name_is_looked_up_once() {
         static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
-        let mut accounts = Accounts::new(|uid| {
-            LOOKUPS.fetch_add(1, Ordering::Relaxed);
-            Ok(Account { uid, gid: None, groups: [].into() })
+        let mut accounts = Accounts::new(Database {
+            account: |uid| {
+                LOOKUPS.fetch_add(1, Ordering::Relaxed);
+                Ok(Account { uid, gid: None, groups: [].into() })
+            },
+            user: |_| {
+                LOOKUPS.fetch_add(1, Ordering::Relaxed);
+                Ok(None)
+            },
+            group: |_| {
+                LOOKUPS.fetch_add(1, Ordering::Relaxed);
+                Err(Errno::EIO)
+            },
         });
 
-        for uid in [1, 2, 1, 2, 1] {
-            accounts.find(Uid(uid)).unwrap();
+        for number in [1, 2, 1, 2, 1] {
+            accounts.find(Uid(number)).unwrap();
+            accounts.user(&[b'a' + 1]).unwrap();
+            accounts.group(b"a").unwrap_err();
         }
 
-        assert_eq!(LOOKUPS.load(Ordering::Relaxed), 2);
+        assert_eq!(LOOKUPS.load(Ordering::Relaxed), 4);
     }
 }

@@ -4,27 +4,30 @@
 
 use strsim::damerau_levenshtein;
 
-use crate::diagnostic::{Collector, quote};
+use crate::diagnostic::{Collector, quote, shown};
 use crate::keys::{ProgramKeys, global_keys, is_global_key, is_program_key, program_keys};
 use crate::syntax::{Entry, Word};
 use crate::{Action, Definition};
 
 /// Warns about the settings of a program that cannot take effect.
 pub(crate) fn program(keys: &ProgramKeys<'_>, definition: &Definition, findings: &mut Collector) {
-    let start = keys.action(Action::Start);
+    let start = keys.action(&Action::Start);
     if start.cmd.is_none() {
         let autostart = keys.autostart.filter(|_| definition.autostart.is_some());
         let restart_delay = keys.restart_delay.filter(|_| definition.restart_delay.is_some());
         for entry in [autostart, restart_delay, start.uid, start.gid].into_iter().flatten() {
-            without_effect(entry, Action::Start, findings);
+            without_effect(entry, &Action::Start, findings);
         }
     }
-    for action in Action::ALL {
-        let keys = keys.action(action);
-        if keys.cmd.is_none() {
-            for entry in [keys.suid, keys.sgid].into_iter().flatten() {
-                without_effect(entry, action, findings);
+    for (action, keys) in keys.actions() {
+        match keys.cmd {
+            None => {
+                for entry in [keys.suid, keys.sgid].into_iter().flatten() {
+                    without_effect(entry, action, findings);
+                }
             }
+            Some(entry) if !action.is_built_in() => custom_action(entry, action, findings),
+            Some(_) => {}
         }
     }
     backoff(keys, definition, findings);
@@ -58,9 +61,42 @@ fn backoff(keys: &ProgramKeys<'_>, definition: &Definition, findings: &mut Colle
     }
 }
 
-fn without_effect(entry: &Entry<'_>, action: Action, findings: &mut Collector) {
-    let text = || format!("{} has no effect without cmd-{action}", entry.key.bytes.escape_ascii());
-    findings.warning(entry.key.position, text);
+fn without_effect(entry: &Entry<'_>, action: &Action, findings: &mut Collector) {
+    findings.warning(entry.key.position, || {
+        format!("{} has no effect without {}", shown(entry.key.bytes), shown(&key_of_script(action)))
+    });
+}
+
+/// Warns about an action with a name that was probably meant to be a built-in one.
+fn custom_action(entry: &Entry<'_>, action: &Action, findings: &mut Collector) {
+    if let Some(meant) = meant_action(action.name()) {
+        findings.warning(entry.key.position, || {
+            format!("{} defines an action of its own: did you mean \"cmd-{meant}\"?", shown(entry.key.bytes))
+        });
+    }
+}
+
+/// Warns about an entry for an action that there is not.
+pub(crate) fn key_of_no_action(entry: &Entry<'_>, action: &Action, findings: &mut Collector) {
+    if meant_action(action.name()).is_some() {
+        unknown_program_key(entry, findings);
+    } else {
+        without_effect(entry, action, findings);
+    }
+}
+
+fn key_of_script(action: &Action) -> Vec<u8> {
+    [b"cmd-", action.name()].concat()
+}
+
+/// Returns the built-in action that was probably meant by the name of another one: at most one mistake, or another case.
+fn meant_action(name: &[u8]) -> Option<Action> {
+    if name.len() > MAX_KNOWN {
+        return None;
+    }
+    let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+    let is_near = |action: &Action| damerau_levenshtein(name.trim(), &action.to_string()) <= 1;
+    Action::BUILT_IN.into_iter().find(is_near)
 }
 
 /// Warns about an entry that is overridden by a later one.
@@ -139,7 +175,7 @@ fn meant_program(section: &[u8]) -> Option<&[u8]> {
 }
 
 /// No known name is longer.
-const MAX_KNOWN: usize = 17;
+const MAX_KNOWN: usize = 20;
 
 #[cfg(test)]
 mod tests {

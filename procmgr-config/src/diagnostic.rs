@@ -140,9 +140,20 @@ impl Kept {
 
 /// Returns bytes of the file as a text may show them: quoted, escaped, and not at any length.
 pub(crate) fn quote(bytes: &[u8]) -> String {
-    match bytes.get(..MAX_QUOTED) {
-        Some(start) if bytes.len() > MAX_QUOTED => format!("\"{}\"...", start.escape_ascii()),
-        _ => format!("\"{}\"", bytes.escape_ascii()),
+    let (start, rest) = shortened(bytes);
+    format!("\"{}\"{rest}", start.escape_ascii())
+}
+
+/// Returns the same without quotes, for what is a word.
+pub(crate) fn shown(bytes: &[u8]) -> String {
+    let (start, rest) = shortened(bytes);
+    format!("{}{rest}", start.escape_ascii())
+}
+
+fn shortened(bytes: &[u8]) -> (&[u8], &'static str) {
+    match bytes.split_at_checked(MAX_QUOTED) {
+        None | Some((_, [])) => (bytes, ""),
+        Some((start, _)) => (start, "..."),
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! What a value means is not known here.
 
+use std::collections::BTreeMap;
+
 use crate::diagnostic::Collector;
 use crate::syntax::Entry;
 use crate::{Action, check};
@@ -13,6 +15,7 @@ pub(crate) struct ProgramKeys<'a> {
     pub(crate) allow_gid: Option<&'a Entry<'a>>,
     pub(crate) default_suid: Option<&'a Entry<'a>>,
     pub(crate) default_sgid: Option<&'a Entry<'a>>,
+    pub(crate) supplementary_groups: Option<&'a Entry<'a>>,
     pub(crate) restart_delay: Option<&'a Entry<'a>>,
     pub(crate) restart_max_delay: Option<&'a Entry<'a>>,
     pub(crate) restart_limit: Option<&'a Entry<'a>>,
@@ -20,7 +23,8 @@ pub(crate) struct ProgramKeys<'a> {
     pub(crate) kill_mode: Option<&'a Entry<'a>>,
     pub(crate) autostart: Option<&'a Entry<'a>>,
     pub(crate) cwd: Option<&'a Entry<'a>>,
-    actions: [ActionKeys<'a>; Action::ALL.len()],
+    /// Of each action that is built in or has a script, if the section says anything of it.
+    actions: BTreeMap<Action, ActionKeys<'a>>,
 }
 
 /// What a program's section may say of one action.
@@ -43,18 +47,33 @@ pub(crate) struct GlobalKeys<'a> {
     pub(crate) allow_gid: Option<&'a Entry<'a>>,
     pub(crate) default_suid: Option<&'a Entry<'a>>,
     pub(crate) default_sgid: Option<&'a Entry<'a>>,
+    pub(crate) supplementary_groups: Option<&'a Entry<'a>>,
     pub(crate) do_autostart: Option<&'a Entry<'a>>,
 }
 
 impl<'a> ProgramKeys<'a> {
     /// Sorts the entries of a section, and warns about those that count for nothing.
     pub(crate) fn sort(entries: &'a [Entry<'a>], findings: &mut Collector) -> Self {
-        sort(entries, Self::slot, check::unknown_program_key, findings)
+        let mut keys: Self = sort(entries, Self::slot, check::unknown_program_key, findings);
+        // An action that is not built in is one by its script only.
+        keys.actions.retain(|action, keys| {
+            let is_one = action.is_built_in() || keys.cmd.is_some();
+            if !is_one {
+                keys.entries().for_each(|entry| check::key_of_no_action(entry, action, findings));
+            }
+            is_one
+        });
+        keys
     }
 
     /// Returns what the section says of an action.
-    pub(crate) fn action(&self, action: Action) -> &ActionKeys<'a> {
-        &self.actions[action as usize]
+    pub(crate) fn action(&self, action: &Action) -> &ActionKeys<'a> {
+        self.actions.get(action).unwrap_or(&ActionKeys::NONE)
+    }
+
+    /// Returns the actions that the section says something of, in their order.
+    pub(crate) fn actions(&self) -> impl Iterator<Item = (&Action, &ActionKeys<'a>)> {
+        self.actions.iter()
     }
 
     fn slot(&mut self, key: &[u8]) -> Option<&mut Slot<'a>> {
@@ -70,16 +89,27 @@ impl<'a> ProgramKeys<'a> {
             b"kill-mode" => Some(&mut self.kill_mode),
             b"autostart" => Some(&mut self.autostart),
             b"cwd" => Some(&mut self.cwd),
+            b"supplementary-groups" => Some(&mut self.supplementary_groups),
             _ => {
                 let hyphen = key.iter().position(|byte| *byte == b'-')?;
-                let action = Action::from_name(&key[hyphen + 1..])?;
-                self.actions[action as usize].slot(&key[..hyphen])
+                let (kind, action) = (&key[..hyphen], &key[hyphen + 1..]);
+                let is_of_action = OF_ACTIONS.iter().any(|it| it.as_bytes() == kind) && !action.is_empty();
+                let action = is_of_action.then(|| Action::from_name(action))?;
+                self.actions.entry(action).or_default().slot(kind)
             }
         }
     }
 }
 
 impl<'a> ActionKeys<'a> {
+    const NONE: Self = Self { cmd: None, uid: None, gid: None, suid: None, sgid: None };
+
+    /// Returns the entries that there are.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &'a Entry<'a>> {
+        let Self { cmd, uid, gid, suid, sgid } = *self;
+        [cmd, uid, gid, suid, sgid].into_iter().flatten()
+    }
+
     fn slot(&mut self, kind: &[u8]) -> Option<&mut Slot<'a>> {
         match kind {
             b"cmd" => Some(&mut self.cmd),
@@ -107,6 +137,7 @@ impl<'a> GlobalKeys<'a> {
             b"allow-gid" => Some(&mut self.allow_gid),
             b"default-suid" => Some(&mut self.default_suid),
             b"default-sgid" => Some(&mut self.default_sgid),
+            b"supplementary-groups" => Some(&mut self.supplementary_groups),
             b"do-autostart" => Some(&mut self.do_autostart),
             _ => None,
         }
@@ -134,11 +165,10 @@ fn sort<'a, K: Default>(
     keys
 }
 
-/// Returns every key that a program's section may hold.
+/// Returns every key that a program's section may hold, but for those of actions that are not built in.
 pub(crate) fn program_keys() -> impl Iterator<Item = String> {
-    let of_actions = ["cmd", "uid", "gid", "suid", "sgid"];
-    let per_action = move |action| of_actions.map(|kind| format!("{kind}-{action}"));
-    OF_PROGRAMS.into_iter().map(str::to_owned).chain(Action::ALL.into_iter().flat_map(per_action))
+    let per_action = |action| OF_ACTIONS.map(|kind| format!("{kind}-{action}"));
+    OF_PROGRAMS.into_iter().map(str::to_owned).chain(Action::BUILT_IN.into_iter().flat_map(per_action))
 }
 
 /// Returns every key that may stand ahead of the first section.
@@ -159,11 +189,14 @@ pub(crate) fn is_global_key(key: &[u8]) -> bool {
 /// The key of the socket's path, the only one that a client asks for.
 pub(crate) const SOCKET_PATH: &[u8] = b"socket-path";
 
-const OF_PROGRAMS: [&str; 11] = [
+const OF_ACTIONS: [&str; 5] = ["cmd", "uid", "gid", "suid", "sgid"];
+
+const OF_PROGRAMS: [&str; 12] = [
     "allow-uid",
     "allow-gid",
     "default-suid",
     "default-sgid",
+    "supplementary-groups",
     "restart-delay",
     "restart-max-delay",
     "restart-limit",
@@ -173,7 +206,7 @@ const OF_PROGRAMS: [&str; 11] = [
     "cwd",
 ];
 
-const OF_THE_FILE: [&str; 8] = [
+const OF_THE_FILE: [&str; 9] = [
     "socket-path",
     "state-path",
     "on-exit",
@@ -181,20 +214,22 @@ const OF_THE_FILE: [&str; 8] = [
     "allow-gid",
     "default-suid",
     "default-sgid",
+    "supplementary-groups",
     "do-autostart",
 ];
 
 #[cfg(test)]
 mod tests {
+    use crate::Action;
     use crate::keys::{global_keys, is_global_key, is_program_key, program_keys};
 
     #[test]
     fn every_key_that_a_hint_may_name_is_understood() {
-        assert_eq!(program_keys().count(), 41);
+        assert_eq!(program_keys().count(), 42);
         for key in program_keys() {
             assert!(is_program_key(key.as_bytes()), "{key}");
         }
-        assert_eq!(global_keys().count(), 8);
+        assert_eq!(global_keys().count(), 9);
         for key in global_keys() {
             assert!(is_global_key(key.as_bytes()), "{key}");
         }
@@ -202,18 +237,7 @@ mod tests {
 
     #[test]
     fn keys_are_taken_to_the_letter() {
-        for key in [
-            "",
-            "-",
-            "cmd",
-            "cmd-",
-            "-start",
-            "Cmd-start",
-            "cmd-Start",
-            "cmd-start-",
-            "cmd--start",
-            "cmd_start",
-        ] {
+        for key in ["", "-", "cmd", "cmd-", "-start", "Cmd-start", "cmd_start", "run-start", "Kill-mode"] {
             assert!(!is_program_key(key.as_bytes()), "{key}");
         }
         for key in ["State-path", "state_path", "state-path-", "on-Exit", "onexit", "on-exit-"] {
@@ -223,5 +247,9 @@ mod tests {
             assert!(!is_program_key(key.as_bytes()), "{key}");
         }
         assert!(!is_global_key(b"cmd-start"));
+        for key in ["cmd-Start", "cmd-start-", "cmd--start"] {
+            let action = Action::from_name(&key.as_bytes()[4..]);
+            assert!(is_program_key(key.as_bytes()) && !action.is_built_in(), "{key}");
+        }
     }
 }

@@ -5,6 +5,7 @@
 mod accounts;
 mod check;
 pub mod diagnostic;
+mod difference;
 mod document;
 #[cfg(fuzzing)]
 pub mod fuzz;
@@ -56,7 +57,9 @@ pub enum KillMode {
 }
 
 /// What a `[prog-NAME]` section says, with the defaults of the global keys filled in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Two are equal if they mean the same, however their sections say it.
+#[derive(Clone, Debug)]
 pub struct Definition {
     /// What follows `prog-`.
     pub name: ProgramName,
@@ -75,12 +78,16 @@ pub struct Definition {
     pub autostart: Option<Group>,
     /// The working directory of its scripts; `None` is the daemon's.
     pub cwd: Option<PathBuf>,
-    rules: [Rule; Action::ALL.len()],
+    /// What holds for actions that have no rule of their own. It has no script.
+    default: Rule,
+    /// The rules of actions that differ from it, in the order of the actions.
+    rules: Vec<(Action, Rule)>,
 }
 
 impl Definition {
-    /// Creates the definition of a program that has `rule(action)` for each action and nothing else.
-    pub fn new(name: ProgramName, rule: impl FnMut(Action) -> Rule) -> Self {
+    /// Creates the definition of a program that allows every action to those to whom `default` does, and says nothing
+    /// else; the script of `default` is left out.
+    pub fn new(name: ProgramName, default: Rule) -> Self {
         Self {
             name,
             restart_delay: None,
@@ -90,18 +97,57 @@ impl Definition {
             kill_mode: KillMode::default(),
             autostart: None,
             cwd: None,
-            rules: Action::ALL.map(rule),
+            default: Rule { script: None, ..default },
+            rules: Vec::new(),
         }
     }
 
+    /// Says this of an action, and nothing else of it.
+    pub fn define(&mut self, action: Action, rule: Rule) {
+        let place = self.rules.binary_search_by(|(it, _)| it.cmp(&action));
+        match (place, rule == self.default) {
+            (Ok(place), true) => drop(self.rules.remove(place)),
+            (Ok(place), false) => self.rules[place].1 = rule,
+            (Err(_), true) => {}
+            (Err(place), false) => self.rules.insert(place, (action, rule)),
+        }
+    }
+
+    /// Says this of each built-in action.
+    #[must_use]
+    pub fn with_built_in(mut self, mut rule: impl FnMut(&Action) -> Rule) -> Self {
+        for action in Action::BUILT_IN {
+            let rule = rule(&action);
+            self.define(action, rule);
+        }
+        self
+    }
+
     /// Returns what the section says of an action.
-    pub fn rule(&self, action: Action) -> &Rule {
-        &self.rules[action as usize]
+    pub fn rule(&self, action: &Action) -> &Rule {
+        let place = self.rules.binary_search_by(|(it, _)| it.cmp(action));
+        place.map_or(&self.default, |place| &self.rules[place].1)
+    }
+
+    /// Returns what holds for actions of which the section says nothing in particular.
+    pub fn default_rule(&self) -> &Rule {
+        &self.default
+    }
+
+    /// Returns the actions of which the section says something in particular, and what, in the order of the actions.
+    pub fn rules(&self) -> &[(Action, Rule)] {
+        &self.rules
+    }
+
+    /// Returns all actions that can be asked for: the built-in ones, and those for which the section has a script.
+    pub fn actions(&self) -> impl Iterator<Item = &Action> {
+        let custom = self.rules.iter().map(|(action, _)| action).filter(|action| !action.is_built_in());
+        Action::BUILT_IN.iter().chain(custom)
     }
 }
 
 /// What can be asked for on a program, and what a section has keys for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
     /// Starts the program.
     Start,
@@ -115,34 +161,52 @@ pub enum Action {
     Stop,
     /// Tells whether the program runs.
     Status,
+    /// Does what the script wishes, too, under a name that the section has chosen.
+    Custom(CustomAction),
 }
 
+/// The name of an action that is not built in: any bytes but NUL and LF. Clones share the bytes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CustomAction(Arc<[u8]>);
+
 impl Action {
-    /// Every action, in the order of the manual.
-    pub const ALL: [Self; 6] =
+    /// Every action that is built in, in the order of the manual.
+    pub const BUILT_IN: [Self; 6] =
         [Self::Start, Self::Restart, Self::Reload, Self::Signal, Self::Stop, Self::Status];
 
-    /// Returns the action of that name, if there is one.
-    pub fn from_name(name: &[u8]) -> Option<Self> {
-        Self::ALL.into_iter().find(|action| action.name().as_bytes() == name)
+    /// Returns the action of that name. One that is not built in can be asked for where a section has a script for it.
+    pub fn from_name(name: &[u8]) -> Self {
+        Self::built_in(name).unwrap_or_else(|| Self::Custom(CustomAction(name.into())))
+    }
+
+    /// Returns the built-in action of that name, if there is one.
+    pub fn built_in(name: &[u8]) -> Option<Self> {
+        Self::BUILT_IN.into_iter().find(|action| action.name() == name)
+    }
+
+    /// Returns whether it is one that every program has.
+    pub fn is_built_in(&self) -> bool {
+        !matches!(self, Self::Custom(_))
     }
 
     /// Returns the name by which users and configuration files call this action.
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &[u8] {
         match self {
-            Self::Start => "start",
-            Self::Restart => "restart",
-            Self::Reload => "reload",
-            Self::Signal => "signal",
-            Self::Stop => "stop",
-            Self::Status => "status",
+            Self::Start => b"start",
+            Self::Restart => b"restart",
+            Self::Reload => b"reload",
+            Self::Signal => b"signal",
+            Self::Stop => b"stop",
+            Self::Status => b"status",
+            Self::Custom(CustomAction(name)) => name,
         }
     }
 }
 
+/// Shown with everything but printable ASCII escaped, as the name of a program is.
 impl fmt::Display for Action {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
+        write!(formatter, "{}", self.name().escape_ascii())
     }
 }
 
@@ -157,13 +221,39 @@ pub struct Rule {
     pub identity: Identity,
 }
 
-/// Who, beside root, may ask for an action: peers with this user *or* this group.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Who, beside root, may ask for an action: peers with one of these users *or* of these groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allowed {
-    /// The user, if any.
-    pub uid: Option<Uid>,
-    /// The group, if any.
-    pub gid: Option<Gid>,
+    /// The users, sorted, each once.
+    pub uids: Arc<[Uid]>,
+    /// The groups, sorted, each once.
+    pub gids: Arc<[Gid]>,
+    /// Which groups of a peer are compared with these.
+    pub membership: Membership,
+}
+
+impl Allowed {
+    /// Allows these users and these groups.
+    pub fn new(uids: impl Into<Vec<Uid>>, gids: impl Into<Vec<Gid>>) -> Self {
+        Self { uids: sorted(uids.into()), gids: sorted(gids.into()), membership: Membership::default() }
+    }
+}
+
+/// Which groups of a peer count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Membership {
+    /// Its effective group alone.
+    #[default]
+    Effective,
+    /// Its supplementary groups as well.
+    Supplementary,
+}
+
+/// Puts ids into the one order in which lists of the same ones are equal.
+pub(crate) fn sorted<T: Ord>(mut ids: Vec<T>) -> Arc<[T]> {
+    ids.sort_unstable();
+    ids.dedup();
+    ids.into()
 }
 
 /// As whom a script runs. What is `None` stays as the daemon has it.
@@ -232,15 +322,37 @@ impl fmt::Debug for ProgramName {
 
 #[cfg(test)]
 mod tests {
-    use super::Action;
+    use super::*;
 
     #[test]
-    fn an_action_is_found_by_its_name_as_it_is_written_and_by_no_other() {
-        for action in Action::ALL {
-            assert_eq!(Action::from_name(action.name().as_bytes()), Some(action));
+    fn an_action_is_found_by_its_name_as_it_is_written_and_any_other_is_custom() {
+        for action in Action::BUILT_IN {
+            assert_eq!(Action::from_name(action.name()), action);
         }
         for name in [&b"Restart"[..], b"restart ", b"re", b""] {
-            assert_eq!(Action::from_name(name), None);
+            assert_eq!(Action::built_in(name), None);
+            let action = Action::from_name(name);
+            assert!(!action.is_built_in() && action.name() == name);
         }
+    }
+
+    #[test]
+    fn an_action_without_a_rule_of_its_own_has_the_one_of_all() {
+        let default = Rule { allowed: Allowed::new([Uid(2), Uid(1), Uid(2)], []), ..Rule::default() };
+        let own = Rule { script: Some(b"x".to_vec()), ..default.clone() };
+        let mut definition = Definition::new(ProgramName::new(b"a"), own.clone());
+        let dance = Action::from_name(b"dance");
+        for action in [Action::Status, dance.clone(), Action::Start] {
+            definition.define(action, own.clone());
+        }
+        assert_eq!(*default.allowed.uids, [Uid(1), Uid(2)]);
+        assert_eq!(*definition.rule(&Action::Stop), default);
+        assert_eq!(*definition.rule(&dance), own);
+        let rules: Vec<_> = definition.rules().iter().map(|(action, _)| action.to_string()).collect();
+        assert_eq!(rules, ["start", "status", "dance"]);
+        assert_eq!(definition.actions().count(), 7);
+        definition.define(dance.clone(), default.clone());
+        definition.define(Action::Start, default.clone());
+        assert_eq!((definition.rules().len(), definition.rule(&dance)), (1, &default));
     }
 }

@@ -5,14 +5,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::accounts::{Account, Accounts};
-use crate::diagnostic::Collector;
+use crate::accounts::{Account, Accounts, Found};
+use crate::diagnostic::{Collector, Position, quote};
 use crate::document::Document;
 use crate::keys::{ActionKeys, GlobalKeys, ProgramKeys};
 use crate::syntax::Entry;
-use crate::value::{self, Expected};
-use crate::{Action, check};
-use crate::{Allowed, Config, Definition, Gid, Group, Identity, KillMode, OnExit, ProgramName, Rule};
+use crate::value::{self, Expected, Id, Ids};
+use crate::{
+    Allowed, Config, Definition, Gid, Group, Identity, KillMode, OnExit, ProgramName, Rule, Uid, check,
+    sorted,
+};
 
 /// Returns what a document says. Where a value is unusable, an error is found and the result must not be used.
 pub(crate) fn resolve(
@@ -43,36 +45,48 @@ struct Resolver<'r> {
 }
 
 /// What holds where a more particular level says nothing.
+#[derive(Default)]
 struct Defaults {
     allowed: Allowed,
     user: Option<Account>,
     group: Option<Gid>,
 }
 
+/// The entries of one level that say who may ask, and as whom scripts run.
+struct Persons<'a> {
+    uid: Option<&'a Entry<'a>>,
+    gid: Option<&'a Entry<'a>>,
+    supplementary_groups: Option<&'a Entry<'a>>,
+    suid: Option<&'a Entry<'a>>,
+    sgid: Option<&'a Entry<'a>>,
+}
+
 impl Resolver<'_> {
     fn defaults(&mut self, globals: &GlobalKeys<'_>) -> Defaults {
-        Defaults {
-            allowed: Allowed {
-                uid: self.value(globals.allow_uid, value::uid, None),
-                gid: self.value(globals.allow_gid, value::gid, None),
-            },
-            user: self.user(globals.default_suid, None),
-            group: self.value(globals.default_sgid, value::gid, None),
-        }
+        let persons = Persons {
+            uid: globals.allow_uid,
+            gid: globals.allow_gid,
+            supplementary_groups: globals.supplementary_groups,
+            suid: globals.default_suid,
+            sgid: globals.default_sgid,
+        };
+        self.persons(&persons, &Defaults::default())
     }
 
     fn program(&mut self, name: &[u8], entries: &[Entry<'_>], globals: &Defaults) -> Definition {
         let keys = ProgramKeys::sort(entries, self.findings);
-        let defaults = Defaults {
-            allowed: Allowed {
-                uid: self.value(keys.allow_uid, value::uid, globals.allowed.uid),
-                gid: self.value(keys.allow_gid, value::gid, globals.allowed.gid),
-            },
-            user: self.user(keys.default_suid, globals.user.as_ref()),
-            group: self.value(keys.default_sgid, value::gid, globals.group),
+        let persons = Persons {
+            uid: keys.allow_uid,
+            gid: keys.allow_gid,
+            supplementary_groups: keys.supplementary_groups,
+            suid: keys.default_suid,
+            sgid: keys.default_sgid,
         };
-        let rule = |action: Action| self.rule(keys.action(action), &defaults);
-        let mut definition = Definition::new(ProgramName::new(name), rule);
+        let defaults = self.persons(&persons, globals);
+        let mut definition = Definition::new(ProgramName::new(name), rule(&defaults, None));
+        for (action, keys) in keys.actions() {
+            definition.define(action.clone(), self.rule(keys, &defaults));
+        }
         definition.restart_delay = self.value(keys.restart_delay, value::restart_delay, None);
         definition.restart_max_delay = self.value(keys.restart_max_delay, value::seconds, None);
         definition.restart_limit = self.value(keys.restart_limit, value::limit, None);
@@ -85,17 +99,94 @@ impl Resolver<'_> {
     }
 
     fn rule(&mut self, keys: &ActionKeys<'_>, defaults: &Defaults) -> Rule {
-        let allowed = Allowed {
-            uid: self.value(keys.uid, value::uid, defaults.allowed.uid),
-            gid: self.value(keys.gid, value::gid, defaults.allowed.gid),
-        };
-        let user = self.user(keys.suid, defaults.user.as_ref());
-        let group = self.value(keys.sgid, value::gid, defaults.group);
-        Rule {
-            script: keys.cmd.map(|entry| entry.value.bytes.to_vec()),
-            allowed,
-            identity: identity(user, group),
+        let ActionKeys { cmd, uid, gid, suid, sgid } = *keys;
+        let persons = Persons { uid, gid, supplementary_groups: None, suid, sgid };
+        rule(&self.persons(&persons, defaults), cmd.map(|entry| entry.value.bytes.to_vec()))
+    }
+
+    /// Returns what one level says, on top of what holds without it.
+    fn persons(&mut self, entries: &Persons<'_>, defaults: &Defaults) -> Defaults {
+        let Defaults { allowed, user, group } = defaults;
+        Defaults {
+            allowed: Allowed {
+                uids: self.ids(entries.uid, value::users, Self::uid, &allowed.uids),
+                gids: self.ids(entries.gid, value::groups, Self::gid, &allowed.gids),
+                membership: self.value(entries.supplementary_groups, value::membership, allowed.membership),
+            },
+            user: self.user(entries.suid, user.as_ref()),
+            group: self.group(entries.sgid, *group),
         }
+    }
+
+    /// Returns the ids that an entry names, or the default if there is none. An entry that says `none` is not the default.
+    fn ids<T: Ord>(
+        &mut self,
+        entry: Option<&Entry<'_>>,
+        judge: fn(&[u8]) -> Result<Ids<'_>, Expected>,
+        find: fn(&mut Self, Id<'_>, Position) -> Option<T>,
+        default: &Arc<[T]>,
+    ) -> Arc<[T]> {
+        let Some(Entry { value, .. }) = entry else {
+            return Arc::clone(default);
+        };
+        let ids = self.judged(entry, judge).unwrap_or_default();
+        let position = |offset| Position { column: value.position.column + offset, ..value.position };
+        sorted(ids.into_iter().filter_map(|(offset, id)| find(self, id, position(offset))).collect())
+    }
+
+    /// Returns the group that an entry names, or the default if there is none.
+    fn group(&mut self, entry: Option<&Entry<'_>>, default: Option<Gid>) -> Option<Gid> {
+        let Some(Entry { value, .. }) = entry else {
+            return default;
+        };
+        let id = self.judged(entry, value::user_group).flatten()?;
+        self.gid(id, value.position)
+    }
+
+    fn uid(&mut self, id: Id<'_>, position: Position) -> Option<Uid> {
+        match id {
+            Id::Number(number) => Some(Uid(number)),
+            Id::Name(name) => {
+                let found = self.accounts.user(name);
+                self.found("user", name, position, found)
+            }
+        }
+    }
+
+    fn gid(&mut self, id: Id<'_>, position: Position) -> Option<Gid> {
+        match id {
+            Id::Number(number) => Some(Gid(number)),
+            Id::Name(name) => {
+                let found = self.accounts.group(name);
+                self.found("group", name, position, found)
+            }
+        }
+    }
+
+    /// Returns whom a name is of. That it is nobody's is an error: the action would be denied to whom it is meant for.
+    fn found<T>(&mut self, what: &str, name: &[u8], position: Position, found: Found<T>) -> Option<T> {
+        match found {
+            Ok(Some(id)) => return Some(id),
+            Ok(None) => self.findings.error(position, || format!("unknown {what} {}", quote(name))),
+            Err(error) => {
+                let text = || format!("cannot look up {what} {}: {}", quote(name), error.desc());
+                self.findings.error(position, text);
+            }
+        }
+        None
+    }
+
+    /// Returns what an entry says; nothing, with an error, if that is unusable.
+    fn judged<'e, T>(
+        &mut self,
+        entry: Option<&Entry<'e>>,
+        judge: fn(&'e [u8]) -> Result<T, Expected>,
+    ) -> Option<T> {
+        let Entry { key, value } = entry?;
+        let unusable = |expected: Expected| {
+            self.findings.error(value.position, || expected.tell(key.bytes, value.bytes));
+        };
+        judge(value.bytes).map_err(unusable).ok()
     }
 
     /// Returns what an entry says, or the default if there is none. An entry that says `none` is not the default.
@@ -105,13 +196,7 @@ impl Resolver<'_> {
         judge: fn(&[u8]) -> Result<T, Expected>,
         default: T,
     ) -> T {
-        let Some(Entry { key, value }) = entry else {
-            return default;
-        };
-        judge(value.bytes).unwrap_or_else(|expected| {
-            self.findings.error(value.position, || expected.tell(key.bytes, value.bytes));
-            default
-        })
+        self.judged(entry, judge).unwrap_or(default)
     }
 
     /// Returns the user that an entry names, or the default if there is none.
@@ -119,7 +204,8 @@ impl Resolver<'_> {
         let Some(Entry { value, .. }) = entry else {
             return default.cloned();
         };
-        let uid = self.value(entry, value::uid, None)?;
+        let id = self.judged(entry, value::user).flatten()?;
+        let uid = self.uid(id, value.position)?;
         // Without an answer the script would run with the wrong groups, perhaps with those of the daemon.
         self.accounts
             .find(uid)
@@ -129,6 +215,11 @@ impl Resolver<'_> {
             })
             .ok()
     }
+}
+
+fn rule(persons: &Defaults, script: Option<Vec<u8>>) -> Rule {
+    let Defaults { allowed, user, group } = persons;
+    Rule { script, allowed: allowed.clone(), identity: identity(user.clone(), *group) }
 }
 
 fn identity(user: Option<Account>, group: Option<Gid>) -> Identity {

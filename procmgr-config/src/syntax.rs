@@ -126,7 +126,7 @@ fn nul(line: Word<'_>) -> Option<Mistake> {
 }
 
 /// Returns whether a byte is white space, as in the C locale; `u8::is_ascii_whitespace` lacks the vertical tab.
-fn is_space(byte: u8) -> bool {
+pub(crate) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
 

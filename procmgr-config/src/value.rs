@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::diagnostic::quote;
-use crate::{Gid, Group, KillMode, OnExit, Uid};
+use crate::syntax::is_space;
+use crate::{Group, KillMode, Membership, OnExit};
 
 /// What a value should have been, for the sentence "expected ...".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,16 +47,43 @@ pub(crate) fn group(value: &[u8]) -> Result<Option<Group>, Expected> {
     }
 }
 
-/// Returns the user that a value names.
-pub(crate) fn uid(value: &[u8]) -> Result<Option<Uid>, Expected> {
-    let number = id(value).ok_or(Expected("a user id from 0 to 4294967294, or none"))?;
-    Ok(number.map(Uid))
+/// A user, or a group of users, as a word of a value names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Id<'a> {
+    Number(u32),
+    Name(&'a [u8]),
 }
 
-/// Returns the group of users that a value names.
-pub(crate) fn gid(value: &[u8]) -> Result<Option<Gid>, Expected> {
-    let number = id(value).ok_or(Expected("a group id from 0 to 4294967294, or none"))?;
-    Ok(number.map(Gid))
+/// Several of them, each with its place in the value.
+pub(crate) type Ids<'a> = Vec<(usize, Id<'a>)>;
+
+/// Returns the users that a value names, each with its place in the value; none for the value `none`.
+pub(crate) fn users(value: &[u8]) -> Result<Ids<'_>, Expected> {
+    ids(value).ok_or(Expected("names or ids (0 to 4294967294) of users, or none"))
+}
+
+/// Returns the groups of users that a value names, each with its place in the value; none for the value `none`.
+pub(crate) fn groups(value: &[u8]) -> Result<Ids<'_>, Expected> {
+    ids(value).ok_or(Expected("names or ids (0 to 4294967294) of groups, or none"))
+}
+
+/// Returns the one user that a value names, if it is not `none`.
+pub(crate) fn user(value: &[u8]) -> Result<Option<Id<'_>>, Expected> {
+    one_id(value).ok_or(Expected("the name or id (0 to 4294967294) of a user, or none"))
+}
+
+/// Returns the one group of users that a value names, if it is not `none`.
+pub(crate) fn user_group(value: &[u8]) -> Result<Option<Id<'_>>, Expected> {
+    one_id(value).ok_or(Expected("the name or id (0 to 4294967294) of a group, or none"))
+}
+
+/// Returns which groups of a peer a value has count.
+pub(crate) fn membership(value: &[u8]) -> Result<Membership, Expected> {
+    match value {
+        b"yes" => Ok(Membership::Supplementary),
+        b"no" => Ok(Membership::Effective),
+        _ => Err(Expected("yes or no")),
+    }
 }
 
 /// Returns how long after its death a program is started again.
@@ -116,13 +144,34 @@ pub(crate) fn path(value: &[u8]) -> Result<PathBuf, Expected> {
     }
 }
 
-/// Returns the id that a value names; the inner `None` is the value `none`.
+/// Returns the ids that a value names, one at least, or none for the value `none`.
+fn ids(value: &[u8]) -> Option<Ids<'_>> {
+    if matches!(value, b"none" | b"-1") {
+        return Some(Vec::new());
+    }
+    let start_of = |word: &[u8]| word.as_ptr().addr() - value.as_ptr().addr();
+    let words = value.split(|byte| is_space(*byte)).filter(|word| !word.is_empty());
+    let ids: Option<Vec<_>> = words.map(|word| Some((start_of(word), id(word)?))).collect();
+    ids.filter(|ids| !ids.is_empty())
+}
+
+/// Returns the only id that a value names; the inner `None` is the value `none`.
 #[expect(clippy::option_option, reason = "no id at all is something else than the id `none`")]
-fn id(value: &[u8]) -> Option<Option<u32>> {
-    match value {
-        b"none" | b"-1" => Some(None),
+fn one_id(value: &[u8]) -> Option<Option<Id<'_>>> {
+    match ids(value)?.as_slice() {
+        [] => Some(None),
+        [(_, id)] => Some(Some(*id)),
+        [_, _, ..] => None,
+    }
+}
+
+/// Returns what a word names. What looks like a number is one, and nobody's name.
+fn id(word: &[u8]) -> Option<Id<'_>> {
+    match word {
+        b"none" => None,
         // The kernel takes the greatest number for -1, so it would name nobody where somebody seems to be named.
-        _ => decimal(value).filter(|number| *number != u32::MAX).map(Some),
+        [b'0'..=b'9' | b'+' | b'-', ..] => decimal(word).filter(|it| *it != u32::MAX).map(Id::Number),
+        _ => Some(Id::Name(word)),
     }
 }
 
@@ -147,10 +196,7 @@ fn decimal(value: &[u8]) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use crate::value::{gid, group, kill_mode, limit, on_exit, path, restart_delay, seconds, uid};
-    use crate::{Gid, Group, KillMode, OnExit, Uid};
+    use super::*;
 
     #[test]
     fn ids_are_decimal_or_none() {
@@ -164,15 +210,19 @@ mod tests {
             (b"none", None),
             (b"-1", None),
         ];
-        for (value, id) in cases {
-            assert_eq!(uid(value), Ok(id.map(Uid)), "{}", value.escape_ascii());
-            assert_eq!(gid(value), Ok(id.map(Gid)), "{}", value.escape_ascii());
+        for (value, number) in cases {
+            let id = number.map(Id::Number);
+            assert_eq!(user(value), Ok(id), "{}", value.escape_ascii());
+            assert_eq!(user_group(value), Ok(id), "{}", value.escape_ascii());
+            let list: Vec<_> = id.into_iter().map(|id| (0, id)).collect();
+            assert_eq!(users(value), Ok(list.clone()), "{}", value.escape_ascii());
+            assert_eq!(groups(value), Ok(list), "{}", value.escape_ascii());
         }
     }
 
     #[test]
-    fn what_is_no_id_is_never_taken_for_one() {
-        let cases: [&[u8]; 17] = [
+    fn what_looks_like_a_number_and_is_no_id_is_never_taken_for_one() {
+        let cases: [&[u8]; 18] = [
             b"",
             b"+5",
             b"-0",
@@ -181,19 +231,38 @@ mod tests {
             b"- 1",
             b"0x10",
             b"12a",
-            b"a",
-            b"1 2",
             b"1.0",
+            b"1,2",
             b"4294967295",
             b"99999999999",
             b"18446744073709551616",
-            b"None",
-            b"root",
-            b"\xd9\xa1",
+            b"-root",
+            b"1 none",
+            b"none 1",
+            b"none none",
+            b"1 -1",
         ];
         for value in cases {
-            assert!(uid(value).is_err(), "{}", value.escape_ascii());
-            assert!(gid(value).is_err(), "{}", value.escape_ascii());
+            assert!(user(value).is_err() && user_group(value).is_err(), "{}", value.escape_ascii());
+            assert!(users(value).is_err() && groups(value).is_err(), "{}", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn lists_tell_names_from_numbers_and_where_they_stand() {
+        let list = vec![(0, Id::Name(b"anna")), (5, Id::Number(7)), (8, Id::Name(b"None"))];
+        assert_eq!(users(b"anna 7\t None"), Ok(list.clone()));
+        assert_eq!(groups(b"anna 7\t None"), Ok(list));
+        assert_eq!(user(b"\xd9\xa1"), Ok(Some(Id::Name(b"\xd9\xa1"))));
+        assert!(user(b"anna bert").is_err() && user_group(b"1 2").is_err());
+    }
+
+    #[test]
+    fn supplementary_groups_count_or_do_not() {
+        assert_eq!(membership(b"yes"), Ok(Membership::Supplementary));
+        assert_eq!(membership(b"no"), Ok(Membership::Effective));
+        for value in [&b""[..], b"1", b"0", b"Yes", b"true", b"none"] {
+            assert!(membership(value).is_err(), "{}", value.escape_ascii());
         }
     }
 

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use procmgr_config::Gid;
 use procmgr_proto::codec::{DecodeError, decode_request, encode_response};
 use procmgr_proto::frame::{CONNECTION_ID, HEADER_LENGTH, Header};
 use procmgr_proto::message::{Code, Invocation, Refusal, Request, Response};
@@ -17,6 +18,7 @@ use rustix::net::{SendFlags, send};
 use crate::custody::Account;
 use crate::disposal::Foreign;
 use crate::journal;
+use crate::membership::supplementary_groups;
 use crate::news::EventFrame;
 use crate::poll::Interest;
 use crate::reader::{Content, End, Frame, FrameReader};
@@ -57,8 +59,8 @@ pub(crate) struct Arrival {
 pub(crate) enum Demand {
     /// Something of the daemon itself.
     Ask(Question),
-    /// An action, with the standard input, output and error of its script.
-    Invoke(Invocation, Foreign),
+    /// An action, with the supplementary groups of whoever asks, and the standard input, output and error of its script.
+    Invoke { invocation: Invocation, groups: Vec<Gid>, stdio: Foreign },
 }
 
 /// A connected client.
@@ -290,7 +292,7 @@ impl Connection {
     fn judge(&mut self, frame: Frame, now: Instant) -> Option<Arrival> {
         let Frame { id, content } = frame;
         let understood = match content {
-            Content::Body { body, descriptors } => understand(&body, descriptors),
+            Content::Body { body, descriptors } => understand(&self.stream, &body, descriptors),
             Content::Refused(refusal) => Err(refusal),
         };
         match understood {
@@ -360,7 +362,7 @@ impl AsFd for Connection {
 }
 
 /// Returns what a body asks for, if its descriptors are those that it needs.
-fn understand(body: &[u8], descriptors: Foreign) -> Result<Demand, Refusal> {
+fn understand(stream: &UnixStream, body: &[u8], descriptors: Foreign) -> Result<Demand, Refusal> {
     let request = decode_request(body).map_err(|error| match error {
         DecodeError::UnknownVariant(_) => Refusal::new(Code::BadCmd, error.to_string()),
         DecodeError::Malformed(_) => Refusal::new(Code::BadMsg, error.to_string()),
@@ -379,7 +381,10 @@ fn understand(body: &[u8], descriptors: Foreign) -> Result<Demand, Refusal> {
         Request::Reload => Ok(Demand::Ask(Question::Reload)),
         Request::Subscribe => Ok(Demand::Ask(Question::Subscribe)),
         Request::Upgrade => Ok(Demand::Ask(Question::Upgrade)),
-        Request::Invoke(invocation) => checked(invocation).map(|it| Demand::Invoke(it, descriptors)),
+        Request::Invoke(invocation) => {
+            let invocation = checked(invocation)?;
+            Ok(Demand::Invoke { invocation, groups: supplementary_groups(stream), stdio: descriptors })
+        }
         _ => Err(Refusal::new(Code::BadCmd, "the request is not one that this daemon knows")),
     }
 }

@@ -180,7 +180,9 @@ impl Daemon {
         self.journal.asked(caller, &demand, Instant::now());
         self.step(match demand {
             Demand::Ask(question) => Event::Asked { caller, question },
-            Demand::Invoke(invocation, stdio) => Event::Invoked { caller, invocation, stdio: Rc::new(stdio) },
+            Demand::Invoke { invocation, groups, stdio } => {
+                Event::Invoked { caller, groups, invocation, stdio: Rc::new(stdio) }
+            }
         });
     }
 

@@ -317,7 +317,7 @@ mod tests {
     use crate::supervisor::memory::{Aim, Memory, Running};
 
     fn running(main: Option<Process>) -> Memory {
-        let definition = Arc::new(Definition::new(ProgramName::new(b"p"), |_| Rule::default()));
+        let definition = Arc::new(Definition::new(ProgramName::new(b"p"), Rule::default()));
         Memory::Running(Running { main, former: None, definition, aim: Aim::Run, restarts: 0 })
     }
 

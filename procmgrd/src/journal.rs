@@ -83,7 +83,7 @@ impl Journal {
             Demand::Ask(Question::Stop) => ("stop of the daemon".to_owned(), true),
             Demand::Ask(Question::Reload) => ("reload of the daemon".to_owned(), true),
             Demand::Ask(Question::Upgrade) => ("upgrade of the daemon".to_owned(), true),
-            Demand::Invoke(Invocation { program, action, arguments }, _) => {
+            Demand::Invoke { invocation: Invocation { program, action, arguments }, .. } => {
                 let text = format!(
                     "program {} action {} arguments {}",
                     shown(program),

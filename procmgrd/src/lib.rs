@@ -20,6 +20,7 @@ pub mod journal;
 mod latin;
 mod listener;
 mod lock;
+mod membership;
 mod news;
 mod notify;
 mod packed;

@@ -298,7 +298,7 @@ impl Server {
                 Err("this connection has a subscription")
             }
             Demand::Ask(Question::Subscribe) => quotas.may_subscribe(peer.uid).map_err(Exceeded::reason),
-            Demand::Ask(_) | Demand::Invoke(..) => Ok(()),
+            Demand::Ask(_) | Demand::Invoke { .. } => Ok(()),
         };
         let is_room = is_room.and_then(|()| quotas.begin(caller).map_err(Exceeded::reason));
         if let Err(reason) = is_room {

@@ -130,7 +130,7 @@ impl Spawner {
             .env("PATH", &self.search_path)
             .env("SHELL", &self.shell)
             .env("PROGNAME", OsStr::from_bytes(spawn.job.program.as_bytes()))
-            .env("ACTION", spawn.job.action.name())
+            .env("ACTION", OsStr::from_bytes(spawn.job.action.name()))
             .env("PID", spawn.main.map_or_else(String::new, |pid| pid.to_string()));
         command
     }

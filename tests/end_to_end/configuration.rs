@@ -87,12 +87,14 @@ fn each_error_says_what_is_wrong() {
         ("[prog-p] # comment", "2:1: error: a section must end its line with \"]\""),
         ("a = \0", "2:5: error: NUL byte"),
         (
-            "allow-uid = root",
-            "2:13: error: invalid allow-uid \"root\": expected a user id from 0 to 4294967294, or none",
+            "allow-uid = 1 none",
+            "2:13: error: invalid allow-uid \"1 none\": expected names or ids (0 to 4294967294) of users, or none",
         ),
+        ("allow-uid = root no-such-user", "2:18: error: unknown user \"no-such-user\""),
+        ("default-sgid = no-such-group", "2:16: error: unknown group \"no-such-group\""),
         (
             "allow-gid =",
-            "2:12: error: invalid allow-gid \"\": expected a group id from 0 to 4294967294, or none",
+            "2:12: error: invalid allow-gid \"\": expected names or ids (0 to 4294967294) of groups, or none",
         ),
         ("socket-path =", "2:14: error: invalid socket-path \"\": expected a path"),
         (
@@ -125,7 +127,7 @@ fn warnings_are_told_and_keep_nothing_from_working() {
     let file = sandbox.config();
     let expected = [
         "3:1: warning: unknown key \"colour\"",
-        "5:1: warning: unknown key \"cmd-strat\": did you mean \"cmd-start\"?",
+        "5:1: warning: cmd-strat defines an action of its own: did you mean \"cmd-start\"?",
         "6:1: warning: cmd-signal is ignored: the one in line 7 counts",
         "8:1: warning: suid-stop has no effect without cmd-stop",
         "9:2: warning: unknown section \"group-x\": those of programs begin with \"prog-\"",

@@ -21,6 +21,7 @@ mod load;
 mod log;
 mod manners;
 mod on_exit;
+mod own_actions;
 mod real_programs;
 mod records;
 mod reload;

@@ -249,6 +249,53 @@ fn supplementary_groups_of_the_client_do_not_count() {
 }
 
 #[test]
+fn supplementary_groups_of_the_client_count_where_the_file_says_so() {
+    if !is_root("supplementary_groups_of_the_client_count_where_the_file_says_so") {
+        return;
+    }
+    let sandbox = Sandbox::with_daemon(
+        "supplementary-groups = yes\nallow-gid = 12345\n[prog-p]\n[prog-q]\nsupplementary-groups = no\n",
+    );
+    let many: Vec<String> = (1..=300).chain([12345]).map(|gid| gid.to_string()).collect();
+    for groups in ["12345", &many.join(",")] {
+        let options = ["--reuid=23456", "--regid=23456", &format!("--groups={groups}")];
+        if let Some(output) = client_by_setpriv(&sandbox, &options, &["p", "signal"]) {
+            assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{groups}");
+        }
+        if let Some(output) = client_by_setpriv(&sandbox, &options, &["q", "signal"]) {
+            assert_refused(&output, "BADAUTH");
+        }
+    }
+    let others = ["--reuid=23456", "--regid=23456", "--groups=12344,12346"];
+    if let Some(output) = client_by_setpriv(&sandbox, &others, &["p", "signal"]) {
+        assert_refused(&output, "BADAUTH");
+    }
+}
+
+#[test]
+fn users_and_groups_may_be_listed_and_named() {
+    if is_root("users_and_groups_may_be_listed_and_named") {
+        assert_allowed(
+            "allow-uid = 23456 root 12345\n[prog-p]\n",
+            &[(ID, ID), (ID, OTHER), (OTHER, ID), (OTHER, OTHER), (OTHER, 0)],
+        );
+        assert_allowed("allow-gid = root\n[prog-p]\n", &[(OTHER, 0)]);
+        assert_allowed("[prog-p]\ngid-signal = 12345\t root\n", &[(ID, ID), (OTHER, ID), (OTHER, 0)]);
+    }
+}
+
+#[test]
+fn a_script_runs_as_the_user_and_group_that_are_named() {
+    if is_root("a_script_runs_as_the_user_and_group_that_are_named") {
+        let sandbox = Sandbox::with_daemon(
+            "[prog-p]\nsuid-signal = nobody\ncmd-signal = id -un\nsgid-status = daemon\ncmd-status = id -gn\n",
+        );
+        assert_eq!(sandbox.succeed(&["p", "signal"]), "nobody\n");
+        assert_eq!(sandbox.succeed(&["p", "status"]), "daemon\n");
+    }
+}
+
+#[test]
 fn whoever_is_not_root_needs_a_right_even_as_the_owner_of_the_daemon() {
     if geteuid().is_root() {
         let sandbox = with_daemon_of_another_user("[prog-p]\n[prog-q]\nallow-uid = 12345\n");

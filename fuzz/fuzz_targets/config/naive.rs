@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use procmgr_config::{
-    Action, Allowed, Config, Definition, Gid, Group, Identity, KillMode, OnExit, ProgramName, Rule, Uid,
+    Action, Allowed, Config, Definition, Gid, Group, Identity, KillMode, Membership, OnExit, ProgramName,
+    Rule, Uid,
 };
 
 pub(crate) const DEFAULT_SOCKET: &str = "/default";
@@ -80,21 +81,20 @@ fn sections(text: &[u8]) -> Option<(Keys, Vec<Section>)> {
 
 fn program(name: &[u8], keys: &Keys, globals: &Defaults) -> Option<Definition> {
     let own = defaults(keys, DEFAULTS, globals)?;
-    let mut rules = Vec::new();
-    for action in Action::ALL {
-        let key = |kind| format!("{kind}-{action}");
+    let rule = |script, persons: &Defaults| Rule {
+        script,
+        allowed: persons.allowed.clone(),
+        identity: identity(persons),
+    };
+    let mut definition = Definition::new(ProgramName::new(name), rule(None, &own));
+    let scripts = keys.keys().filter_map(|key| key.strip_prefix(b"cmd-")).filter(|name| !name.is_empty());
+    let custom = scripts.map(Action::from_name).filter(|action| !action.is_built_in());
+    for action in Action::BUILT_IN.into_iter().chain(custom) {
+        let key = |kind: &str| [kind.as_bytes(), b"-", action.name()].concat();
         let names = ["uid", "gid", "suid", "sgid"].map(key);
-        let of_action = defaults(keys, names.each_ref().map(String::as_str), &own)?;
-        rules.push(Rule {
-            script: keys.get(key("cmd").as_bytes()).cloned(),
-            allowed: of_action.allowed,
-            identity: identity(&of_action),
-        });
+        let of_action = defaults(keys, names.each_ref().map(Vec::as_slice), &own)?;
+        definition.define(action.clone(), rule(keys.get(&key("cmd")).cloned(), &of_action));
     }
-    let mut definition = Definition::new(ProgramName::new(name), |action| {
-        let place = Action::ALL.iter().position(|it| *it == action);
-        rules[place.expect("all actions are among all actions")].clone()
-    });
     definition.restart_delay = value(keys, "restart-delay", delay, None)?;
     definition.restart_max_delay = value(keys, "restart-max-delay", time, None)?;
     definition.restart_limit = value(keys, "restart-limit", limit, None)?;
@@ -106,12 +106,24 @@ fn program(name: &[u8], keys: &Keys, globals: &Defaults) -> Option<Definition> {
 }
 
 /// Returns what four keys say: user and group of those who may ask, user and group of the script.
-fn defaults(keys: &Keys, names: [&str; 4], above: &Defaults) -> Option<Defaults> {
-    let user = |name, default| value(keys, name, |value| id(value).map(|id| id.map(Uid)), default);
-    let group = |name, default| value(keys, name, |value| id(value).map(|id| id.map(Gid)), default);
-    let allowed =
-        Allowed { uid: user(names[0], above.allowed.uid)?, gid: group(names[1], above.allowed.gid)? };
-    let (user, group) = (user(names[2], above.user)?, group(names[3], above.group)?);
+fn defaults(keys: &Keys, names: [&[u8]; 4], above: &Defaults) -> Option<Defaults> {
+    let uid_of = |name: &[u8]| (name == b"anna").then_some(7);
+    let gid_of = |name: &[u8]| (name == b"staff").then_some(70);
+    let present = |name: &[u8]| keys.get(name).map(Vec::as_slice);
+    let uids = present(names[0]).map(|value| ids(value, uid_of));
+    let gids = present(names[1]).map(|value| ids(value, gid_of));
+    let one = |ids: Option<Vec<u32>>| ids.filter(|ids| ids.len() <= 1).map(|ids| ids.first().copied());
+    let user = present(names[2]).map(|value| one(ids(value, uid_of)));
+    let group = present(names[3]).map(|value| one(ids(value, gid_of)));
+    let allowed = Allowed {
+        membership: value(keys, "supplementary-groups", membership, above.allowed.membership)?,
+        ..Allowed::new(
+            uids.map_or(Some(above.allowed.uids.to_vec()), |ids| Some(ids?.into_iter().map(Uid).collect()))?,
+            gids.map_or(Some(above.allowed.gids.to_vec()), |ids| Some(ids?.into_iter().map(Gid).collect()))?,
+        )
+    };
+    let user = user.map_or(Some(above.user), |id| Some(id?.map(Uid)))?;
+    let group = group.map_or(Some(above.group), |id| Some(id?.map(Gid)))?;
     // Nobody can tell who user 9 is.
     (user != Some(Uid(9))).then_some(Defaults { allowed, user, group })
 }
@@ -132,12 +144,28 @@ fn value<T>(keys: &Keys, key: &str, meaning: impl Fn(&[u8]) -> Option<T>, defaul
     }
 }
 
-/// Returns the id that a value names; the inner `None` is the value `none`.
-#[expect(clippy::option_option, reason = "no id at all is something else than the id `none`")]
-fn id(value: &[u8]) -> Option<Option<u32>> {
+/// Returns the ids that a value names by numbers and by names; none for the value `none`.
+fn ids(value: &[u8], id_of: impl Fn(&[u8]) -> Option<u32>) -> Option<Vec<u32>> {
+    if value == b"none" || value == b"-1" {
+        return Some(Vec::new());
+    }
+    let is_space = |byte: &u8| trim(std::slice::from_ref(byte)).is_empty();
+    let words: Vec<&[u8]> = value.split(is_space).filter(|word| !word.is_empty()).collect();
+    let id = |word: &&[u8]| {
+        if word[0].is_ascii_digit() || b"+-".contains(&word[0]) {
+            number(word).and_then(|id| u32::try_from(id).ok()).filter(|id| *id < u32::MAX)
+        } else {
+            id_of(word)
+        }
+    };
+    if words.is_empty() { None } else { words.iter().map(id).collect() }
+}
+
+fn membership(value: &[u8]) -> Option<Membership> {
     match value {
-        b"none" | b"-1" => Some(None),
-        _ => number(value).and_then(|id| u32::try_from(id).ok()).filter(|id| *id < u32::MAX).map(Some),
+        b"yes" => Some(Membership::Supplementary),
+        b"no" => Some(Membership::Effective),
+        _ => None,
     }
 }
 
@@ -216,4 +244,4 @@ fn trim(mut bytes: &[u8]) -> &[u8] {
 }
 
 /// The keys for those who may ask and for the scripts, ahead of the first section and in each.
-const DEFAULTS: [&str; 4] = ["allow-uid", "allow-gid", "default-suid", "default-sgid"];
+const DEFAULTS: [&[u8]; 4] = [b"allow-uid", b"allow-gid", b"default-suid", b"default-sgid"];

@@ -12,15 +12,27 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
-use crate::accounts::{Account, Accounts};
+use crate::accounts::{Account, Accounts, Database};
 use crate::diagnostic::{Collector, Findings, Severity};
 use crate::document::Document;
 use crate::resolve::{identity, resolve};
 use crate::{
-    Action, Allowed, Config, Definition, Gid, Group, Identity, KillMode, OnExit, ProgramName, Rule, Uid,
+    Action, Allowed, Config, Definition, Gid, Group, Identity, KillMode, Membership, OnExit, ProgramName,
+    Rule, Uid,
 };
 
-/// Knows user 7, whose primary group is 70; not user 8; and fails to tell about user 9.
+/// Knows user 7, "anna", whose primary group is 70, "staff"; not user 8; and fails to tell about user 9, and about names
+/// that begin with "lost".
+const DATABASE: Database = Database {
+    account,
+    user: |name| of_name(name, b"anna").map(|found| found.then_some(Uid(7))),
+    group: |name| of_name(name, b"staff").map(|found| found.then_some(Gid(70))),
+};
+
+fn of_name(name: &[u8], known: &[u8]) -> Result<bool, Errno> {
+    if name.starts_with(b"lost") { Err(Errno::EIO) } else { Ok(name == known) }
+}
+
 fn account(uid: Uid) -> Result<Account, Errno> {
     match uid {
         Uid(7) => Ok(Account { uid, gid: Some(Gid(70)), groups: [Gid(70), Gid(71)].into() }),
@@ -32,7 +44,7 @@ fn account(uid: Uid) -> Result<Account, Errno> {
 fn read(text: &[u8]) -> (Config, Findings) {
     let mut collector = Collector::default();
     let document = Document::read(text, &mut collector);
-    let config = resolve(&document, Path::new("/default"), &mut Accounts::new(account), &mut collector);
+    let config = resolve(&document, Path::new("/default"), &mut Accounts::new(DATABASE), &mut collector);
     (config, collector.finish(Path::new("f")))
 }
 
@@ -71,17 +83,14 @@ fn the_example_of_the_manual_means_what_the_manual_says() {
          allow-uid = 1000\ncmd-start = exec /home/johndoe/bin/game.server\ncmd-reload = kill -HUP $PID\n",
     );
 
-    let scripts = |action| match action {
-        Action::Start => Some(b"exec /home/johndoe/bin/game.server".to_vec()),
-        Action::Reload => Some(b"kill -HUP $PID".to_vec()),
-        Action::Restart | Action::Signal | Action::Stop | Action::Status => None,
-    };
-    let allowed = Allowed { uid: Some(Uid(1000)), gid: Some(Gid(99)) };
-    let definition = Definition::new(ProgramName::new(b"game-server"), |action| Rule {
-        script: scripts(action),
-        allowed,
-        identity: Identity::default(),
-    });
+    let allowed = Allowed::new([Uid(1000)], [Gid(99)]);
+    let rule = Rule { allowed, ..Rule::default() };
+    let mut definition = Definition::new(ProgramName::new(b"game-server"), rule.clone());
+    for (action, script) in
+        [(Action::Start, "exec /home/johndoe/bin/game.server"), (Action::Reload, "kill -HUP $PID")]
+    {
+        definition.define(action, Rule { script: Some(script.into()), ..rule.clone() });
+    }
     assert_eq!(config.socket_path, PathBuf::from("/var/local/procmgr-local"));
     assert_eq!(config.programs, [Arc::new(definition)]);
 }
@@ -101,7 +110,7 @@ fn the_keys_of_a_program_are_its_own() {
     );
     assert_eq!((b.restart_delay, b.autostart, b.cwd.clone()), (None, None, None));
     // An empty text is a script still: a start that does nothing is not a start that is not possible.
-    assert_eq!(b.rule(Action::Start).script.as_deref(), Some(&b""[..]));
+    assert_eq!(b.rule(&Action::Start).script.as_deref(), Some(&b""[..]));
 }
 
 #[test]
@@ -134,6 +143,78 @@ fn what_has_no_effect_on_restarts_is_remarked_upon() {
         ["f:4:1: warning: restart-max-delay has no effect: restart-delay is longer"]
     );
     assert!(findings("[prog-a]\ncmd-start=x\nrestart-delay=9\nrestart-max-delay=9").is_empty());
+}
+
+#[test]
+fn users_and_groups_may_be_named_and_be_many() {
+    let text = "allow-gid = staff 5\n[prog-a]\nallow-uid = 9 anna 7 3\nuid-stop = anna\ngid-stop = staff staff\n\
+                cmd-start = x\ndefault-suid = anna\nsgid-start = staff";
+    let definition = program(text);
+    assert_eq!(findings(text), [] as [&str; 0]);
+    let rule = |action| definition.rule(&action).clone();
+    assert_eq!(rule(Action::Status).allowed, Allowed::new([Uid(3), Uid(7), Uid(9)], [Gid(5), Gid(70)]));
+    assert_eq!(rule(Action::Stop).allowed, Allowed::new([Uid(7)], [Gid(70)]));
+    assert_eq!(rule(Action::Start).identity.uid, Some(Uid(7)));
+    assert_eq!(rule(Action::Start).identity.gid, Some(Gid(70)));
+}
+
+#[test]
+fn whoever_is_named_and_not_there_is_an_error_at_its_place() {
+    assert_eq!(
+        findings(
+            "allow-uid = anna zoe  ÿ 7\nallow-gid = anna\ndefault-suid = root\n[prog-a]\nuid-stop = lost\n"
+        ),
+        [
+            "f:1:18: error: unknown user \"zoe\"",
+            "f:1:23: error: unknown user \"\\xc3\\xbf\"",
+            "f:2:13: error: unknown group \"anna\"",
+            "f:3:16: error: unknown user \"root\"",
+            "f:5:12: error: cannot look up user \"lost\": I/O error",
+        ]
+    );
+}
+
+#[test]
+fn supplementary_groups_count_where_the_file_says_so() {
+    let membership = |text| program(text).rule(&Action::Stop).allowed.membership;
+    assert_eq!(membership("[prog-a]"), Membership::Effective);
+    assert_eq!(membership("supplementary-groups = yes\n[prog-a]"), Membership::Supplementary);
+    assert_eq!(
+        membership("supplementary-groups = yes\n[prog-a]\nsupplementary-groups = no"),
+        Membership::Effective
+    );
+    assert_eq!(membership("[prog-a]\nuid-stop = 1\nsupplementary-groups = yes"), Membership::Supplementary);
+}
+
+#[test]
+fn a_script_makes_an_action_of_any_name() {
+    let text = "allow-uid = 1\n[prog-a]\ncmd-back-up = x\nuid-back-up = 2\nsuid-back-up = 7\ncmd-ÿ =";
+    let definition = program(text);
+    let rule = |name: &str| definition.rule(&Action::from_name(name.as_bytes())).clone();
+    assert_eq!(findings(text), [] as [&str; 0]);
+    assert_eq!(definition.actions().count(), 8);
+    assert_eq!(rule("back-up").script.as_deref(), Some(&b"x"[..]));
+    assert_eq!(rule("back-up").allowed, Allowed::new([Uid(2)], []));
+    assert_eq!(rule("back-up").identity.uid, Some(Uid(7)));
+    assert_eq!((rule("ÿ").script, rule("ÿ").allowed), (Some(Vec::new()), Allowed::new([Uid(1)], [])));
+    assert_eq!((rule("dance").script, rule("dance").allowed), (None, Allowed::new([Uid(1)], [])));
+}
+
+#[test]
+fn an_action_without_script_that_is_not_built_in_is_none() {
+    assert_eq!(
+        findings(
+            "[prog-a]\nuid-strat = 1\nsuid-back-up = x\ngid- = 1\ncmd- = x\ncmd-Start = x\nuid-Start = 1"
+        ),
+        [
+            "f:2:1: warning: unknown key \"uid-strat\": did you mean \"uid-start\"?",
+            "f:3:1: warning: suid-back-up has no effect without cmd-back-up",
+            "f:4:1: warning: unknown key \"gid-\"",
+            "f:5:1: warning: unknown key \"cmd-\"",
+            "f:6:1: warning: cmd-Start defines an action of its own: did you mean \"cmd-start\"?",
+        ]
+    );
+    assert_eq!(program("[prog-a]\nuid-strat = 1\nsuid-back-up = x").actions().count(), 6);
 }
 
 #[test]
@@ -193,17 +274,18 @@ fn the_more_particular_level_says_who_is_allowed() {
 
         let case = (global, section, action);
         assert_eq!(
-            with_uid.rule(Action::Stop).allowed,
-            Allowed { uid: expected.map(Uid), gid: None },
+            with_uid.rule(&Action::Stop).allowed,
+            Allowed::new(Vec::from_iter(expected.map(Uid)), []),
             "{case:?}"
         );
         assert_eq!(
-            with_group.rule(Action::Stop).allowed,
-            Allowed { uid: None, gid: expected.map(Gid) },
+            with_group.rule(&Action::Stop).allowed,
+            Allowed::new([], Vec::from_iter(expected.map(Gid))),
             "{case:?}"
         );
-        let of_section = if section.is_empty() { global } else { section }.parse().ok();
-        assert_eq!(with_uid.rule(Action::Start).allowed.uid, of_section.map(Uid), "{case:?}");
+        let of_section: Option<u32> = if section.is_empty() { global } else { section }.parse().ok();
+        let uids = Vec::from_iter(of_section.map(Uid));
+        assert_eq!(*with_uid.rule(&Action::Start).allowed.uids, uids, "{case:?}");
     }
 }
 
@@ -225,7 +307,7 @@ fn the_more_particular_level_says_as_whom_a_script_runs() {
         ("default-suid=1\n[prog-a]\nsgid-stop=2\n", Identity { gid: Some(Gid(2)), ..user(1) }),
     ];
     for (text, identity) in cases {
-        assert_eq!(program(&format!("{text}cmd-stop=\n")).rule(Action::Stop).identity, identity, "{text}");
+        assert_eq!(program(&format!("{text}cmd-stop=\n")).rule(&Action::Stop).identity, identity, "{text}");
     }
 }
 
@@ -242,7 +324,7 @@ fn a_user_brings_its_groups_along() {
     ];
     for (text, gid, groups) in cases {
         let definition = program(&format!("[prog-a]\ncmd-stop=\n{text}\n"));
-        let identity = &definition.rule(Action::Stop).identity;
+        let identity = &definition.rule(&Action::Stop).identity;
         assert_eq!((identity.gid, identity.groups.clone()), (gid, groups), "{text}");
     }
 }
@@ -258,20 +340,22 @@ fn of_same_named_keys_and_sections_the_last_counts() {
 
     let names: Vec<_> = config.programs.iter().map(|program| program.name.to_string()).collect();
     assert_eq!(names, ["b", "a"]);
-    assert_eq!(config.programs[0].rule(Action::Stop).script.as_deref(), Some(&b"3"[..]));
-    assert_eq!(config.programs[1].rule(Action::Stop).script, None);
+    assert_eq!(config.programs[0].rule(&Action::Stop).script.as_deref(), Some(&b"3"[..]));
+    assert_eq!(config.programs[1].rule(&Action::Stop).script, None);
 }
 
 #[test]
 fn each_unusable_value_is_told_with_its_place_and_what_was_expected() {
-    let uid = "a user id from 0 to 4294967294, or none";
-    let gid = "a group id from 0 to 4294967294, or none";
+    let uids = "names or ids (0 to 4294967294) of users, or none";
+    let gids = "names or ids (0 to 4294967294) of groups, or none";
+    let uid = "the name or id (0 to 4294967294) of a user, or none";
+    let gid = "the name or id (0 to 4294967294) of a group, or none";
     let delay = "a number of seconds from -2147483648 to 2147483647, or none";
     let group = "yes, no, or a number from 0 to 4294967295";
     let cases = [
-        ("allow-uid = 12a", format!("f:1:13: error: invalid allow-uid \"12a\": expected {uid}")),
-        ("allow-uid =", format!("f:1:12: error: invalid allow-uid \"\": expected {uid}")),
-        ("  allow-gid=\t+5", format!("f:1:14: error: invalid allow-gid \"+5\": expected {gid}")),
+        ("allow-uid = 12a", format!("f:1:13: error: invalid allow-uid \"12a\": expected {uids}")),
+        ("allow-uid =", format!("f:1:12: error: invalid allow-uid \"\": expected {uids}")),
+        ("  allow-gid=\t+5", format!("f:1:14: error: invalid allow-gid \"+5\": expected {gids}")),
         ("default-suid = -2", format!("f:1:16: error: invalid default-suid \"-2\": expected {uid}")),
         ("default-sgid = 0x10", format!("f:1:16: error: invalid default-sgid \"0x10\": expected {gid}")),
         ("do-autostart = maybe", format!("f:1:16: error: invalid do-autostart \"maybe\": expected {group}")),
@@ -281,26 +365,32 @@ fn each_unusable_value_is_told_with_its_place_and_what_was_expected() {
         ("on-exit =", "f:1:10: error: invalid on-exit \"\": expected leave or stop".to_owned()),
         (
             "[prog-a]\nallow-uid = 4294967295",
-            format!("f:2:13: error: invalid allow-uid \"4294967295\": expected {uid}"),
+            format!("f:2:13: error: invalid allow-uid \"4294967295\": expected {uids}"),
         ),
         (
             "[prog-a]\nallow-gid = 99999999999",
-            format!("f:2:13: error: invalid allow-gid \"99999999999\": expected {gid}"),
+            format!("f:2:13: error: invalid allow-gid \"99999999999\": expected {gids}"),
         ),
         (
-            "[prog-a]\ndefault-suid=\x1b",
-            format!("f:2:14: error: invalid default-suid \"\\x1b\": expected {uid}"),
-        ),
-        ("[prog-a]\ndefault-sgid=a", format!("f:2:14: error: invalid default-sgid \"a\": expected {gid}")),
-        ("[prog-a]\nuid-stop=a", format!("f:2:10: error: invalid uid-stop \"a\": expected {uid}")),
-        ("[prog-a]\ngid-reload=a", format!("f:2:12: error: invalid gid-reload \"a\": expected {gid}")),
-        (
-            "[prog-a]\ncmd-signal=\nsuid-signal=a",
-            format!("f:3:13: error: invalid suid-signal \"a\": expected {uid}"),
+            "[prog-a]\ndefault-suid=1\x1b",
+            format!("f:2:14: error: invalid default-suid \"1\\x1b\": expected {uid}"),
         ),
         (
-            "[prog-a]\ncmd-stop=\nsgid-stop=a",
-            format!("f:3:11: error: invalid sgid-stop \"a\": expected {gid}"),
+            "[prog-a]\ndefault-sgid=1 2",
+            format!("f:2:14: error: invalid default-sgid \"1 2\": expected {gid}"),
+        ),
+        ("[prog-a]\nuid-stop=-", format!("f:2:10: error: invalid uid-stop \"-\": expected {uids}")),
+        (
+            "[prog-a]\ngid-reload=1 none",
+            format!("f:2:12: error: invalid gid-reload \"1 none\": expected {gids}"),
+        ),
+        (
+            "[prog-a]\ncmd-signal=\nsuid-signal=anna staff",
+            format!("f:3:13: error: invalid suid-signal \"anna staff\": expected {uid}"),
+        ),
+        (
+            "[prog-a]\ncmd-stop=\nsgid-stop=1a",
+            format!("f:3:11: error: invalid sgid-stop \"1a\": expected {gid}"),
         ),
         (
             "[prog-a]\nrestart-delay = 2147483648",
@@ -309,6 +399,10 @@ fn each_unusable_value_is_told_with_its_place_and_what_was_expected() {
         (
             "[prog-a]\nautostart = none",
             format!("f:2:13: error: invalid autostart \"none\": expected {group}"),
+        ),
+        (
+            "supplementary-groups =",
+            "f:1:23: error: invalid supplementary-groups \"\": expected yes or no".to_owned(),
         ),
         ("[prog-a]\ncwd =", "f:2:6: error: invalid cwd \"\": expected a path".to_owned()),
     ];
@@ -319,14 +413,14 @@ fn each_unusable_value_is_told_with_its_place_and_what_was_expected() {
 
 #[test]
 fn each_mistake_of_syntax_is_told_and_hides_nothing_below() {
-    let text = "garbage\nallow-uid = x\n[prog-a\ncmd-start = a\0b\n# \0\n[prog-b] # b\nautostart = 1\n\
+    let text = "garbage\nallow-uid = 1x\n[prog-a\ncmd-start = a\0b\n# \0\n[prog-b] # b\nautostart = 1\n\
                 restart-delay = soon\n";
 
     assert_eq!(
         findings(text),
         [
             "f:1:1: error: neither a [section] nor a comment nor \"key = value\"",
-            "f:2:13: error: invalid allow-uid \"x\": expected a user id from 0 to 4294967294, or none",
+            "f:2:13: error: invalid allow-uid \"1x\": expected names or ids (0 to 4294967294) of users, or none",
             "f:3:1: error: a section must end its line with \"]\"",
             "f:4:14: error: NUL byte",
             "f:5:3: error: NUL byte",
@@ -364,7 +458,7 @@ fn each_oddity_is_a_warning_and_stops_nothing() {
         ),
         (
             "[prog-a]\ncmd-strat=",
-            vec!["f:2:1: warning: unknown key \"cmd-strat\": did you mean \"cmd-start\"?"],
+            vec!["f:2:1: warning: cmd-strat defines an action of its own: did you mean \"cmd-start\"?"],
         ),
         ("[prog-a]\nenvironment = 5", vec!["f:2:1: warning: unknown key \"environment\""]),
         ("[program-a]\nx=", vec!["f:1:2: warning: unknown section \"program-a\": did you mean \"prog-a\"?"]),
@@ -462,7 +556,7 @@ fn ids() -> impl Strategy<Value = Option<u32>> {
 fn rules() -> impl Strategy<Value = Rule> {
     (option::of(bytes()), ids(), ids(), ids(), ids()).prop_map(|(script, uid, gid, suid, sgid)| Rule {
         script,
-        allowed: Allowed { uid: uid.map(Uid), gid: gid.map(Gid) },
+        allowed: Allowed::new(Vec::from_iter(uid.map(Uid)), Vec::from_iter(gid.map(Gid))),
         identity: identity(suid.map(|uid| account(Uid(uid)).unwrap()), sgid.map(Gid)),
     })
 }
@@ -471,10 +565,11 @@ fn definitions() -> impl Strategy<Value = Definition> {
     let group = || option::of((1..=u32::MAX).prop_map(Group));
     let delay = option::of((1..=i32::MAX as u64).prop_map(Duration::from_secs));
     let cwd = option::of("/[a-z]{0,5}".prop_map(PathBuf::from));
-    (bytes(), delay, group(), cwd, vec(rules(), Action::ALL.len())).prop_map(
+    (bytes(), delay, group(), cwd, vec(rules(), Action::BUILT_IN.len())).prop_map(
         |(name, restart_delay, autostart, cwd, rules)| {
             let mut rules = rules.into_iter();
-            let definition = Definition::new(ProgramName::new(&name), |_| rules.next().unwrap());
+            let definition = Definition::new(ProgramName::new(&name), Rule::default());
+            let definition = definition.with_built_in(|_| rules.next().unwrap());
             Definition { restart_delay, autostart, cwd, ..definition }
         },
     )
@@ -524,15 +619,15 @@ fn render(config: &Config) -> Vec<u8> {
         if let Some(cwd) = &program.cwd {
             text.extend(format!("cwd = {}\n", cwd.display()).into_bytes());
         }
-        for action in Action::ALL {
-            let Rule { script, allowed, identity } = program.rule(action);
+        for action in Action::BUILT_IN {
+            let Rule { script, allowed, identity } = program.rule(&action);
             if let Some(script) = script {
                 text.extend([format!("cmd-{action}=").as_bytes(), script, b"\n"].concat());
             }
             let lines = format!(
                 "uid-{action} = {}\ngid-{action} = {}\nsuid-{action} = {}\nsgid-{action} = {}\n",
-                id(allowed.uid.map(|uid| uid.0)),
-                id(allowed.gid.map(|gid| gid.0)),
+                id(allowed.uids.first().map(|uid| uid.0)),
+                id(allowed.gids.first().map(|gid| gid.0)),
                 id(identity.uid.map(|uid| uid.0)),
                 id(identity.gid.map(|gid| gid.0)),
             );

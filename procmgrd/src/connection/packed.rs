@@ -212,7 +212,7 @@ mod tests {
             assert!(is_near(before, after) && reason == still);
             pair.client.write_all(&frame[cut..]).unwrap();
             let Arrival { number, demand } = pair.connection.read(Instant::now()).unwrap();
-            let Demand::Invoke(arrived, stdio) = demand else { panic!("{demand:?}") };
+            let Demand::Invoke { invocation: arrived, stdio, .. } = demand else { panic!("{demand:?}") };
             assert_eq!((arrived, stdio.len()), (invocation.clone(), 3));
             assert_eq!(pair.connection.deadline(), None);
             pair.answer(number);

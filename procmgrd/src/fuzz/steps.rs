@@ -58,12 +58,13 @@ pub(crate) fn configuration(input: &mut Input<'_>) -> Vec<Definition> {
 /// Returns a program: a bit for each script that it has, one for each that Anna may run; then its delay and its group.
 fn definition(name: &str, input: &mut Input<'_>) -> Definition {
     let (scripts, rights, life) = (input.byte(), input.byte(), input.byte());
-    let has = |bits: u8, action: Action| bits >> (action as u8) & 1 == 1;
-    let mut definition = Definition::new(ProgramName::new(name.as_bytes()), |action| Rule {
-        script: has(scripts, action).then(Vec::new),
-        allowed: Allowed { uid: has(rights, action).then_some(ANNA), gid: None },
-        ..Rule::default()
-    });
+    let mut definition = Definition::new(ProgramName::new(name.as_bytes()), Rule::default());
+    let actions = Action::BUILT_IN.into_iter().chain([Action::from_name(b"dance")]);
+    for (place, action) in actions.enumerate() {
+        let has = |bits: u8| bits >> place & 1 == 1;
+        let allowed = Allowed::new(Vec::from_iter(has(rights).then_some(ANNA)), []);
+        definition.define(action, Rule { script: has(scripts).then(Vec::new), allowed, ..Rule::default() });
+    }
     let delay = u64::from(life & 3);
     definition.restart_delay = (delay > 0).then(|| Duration::from_secs(delay));
     definition.autostart = (life & 4 != 0).then_some(GROUP);

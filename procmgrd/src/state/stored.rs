@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use procmgr_config::{Action, Allowed, Definition, Gid, Group, Identity, KillMode, ProgramName, Rule, Uid};
+use procmgr_config::{
+    Action, Allowed, Definition, Gid, Group, Identity, KillMode, Membership, ProgramName, Rule, Uid,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Clock, Moment};
@@ -38,7 +40,7 @@ enum StoredMemory {
         aim: StoredAim,
         #[serde(default)]
         restarts: u32,
-        definition: StoredDefinition,
+        definition: Box<StoredDefinition>,
     },
 }
 
@@ -73,8 +75,11 @@ pub(crate) struct StoredDefinition {
     kill_mode: StoredKillMode,
     autostart: Option<u32>,
     cwd: Option<PackedPath>,
+    /// What holds for actions that are not among the rules.
+    #[serde(default)]
+    default: StoredRule,
     /// By the names of the actions.
-    rules: Vec<(String, StoredRule)>,
+    rules: Vec<(Bytes, StoredRule)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -89,10 +94,17 @@ enum StoredKillMode {
 struct StoredRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     script: Option<Bytes>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Of daemons that knew of one user and of one group only.
+    #[serde(default, skip_serializing)]
     allowed_uid: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing)]
     allowed_gid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    allowed_uids: Vec<u32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    allowed_gids: Vec<u32>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    supplementary_groups: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     uid: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,7 +124,7 @@ impl StoredProgram {
             }
             Memory::Running(Running { main, former, definition, aim, restarts }) => {
                 let (former, aim, definition) =
-                    (former.map(Into::into), (*aim).into(), (&**definition).into());
+                    (former.map(Into::into), (*aim).into(), Box::new((&**definition).into()));
                 (StoredMemory::Running { former, aim, restarts: *restarts, definition }, *main)
             }
         };
@@ -128,7 +140,7 @@ impl StoredProgram {
             StoredMemory::Running { former, aim, restarts, definition } => Memory::Running(Running {
                 main,
                 former: former.map(Into::into),
-                definition: Arc::new(definition.into()),
+                definition: Arc::new((*definition).into()),
                 aim: aim.into(),
                 restarts,
             }),
@@ -173,7 +185,7 @@ impl From<StoredAim> for Aim {
 
 impl From<&Definition> for StoredDefinition {
     fn from(definition: &Definition) -> Self {
-        let rule = |action: Action| (action.name().to_owned(), StoredRule::from(definition.rule(action)));
+        let rule = |(action, rule): &(Action, Rule)| (Bytes(action.name().to_vec()), rule.into());
         Self {
             name: Bytes(definition.name.as_bytes().to_vec()),
             restart_delay: definition.restart_delay,
@@ -186,19 +198,19 @@ impl From<&Definition> for StoredDefinition {
             },
             autostart: definition.autostart.map(|Group(number)| number),
             cwd: definition.cwd.as_deref().map(Into::into),
-            rules: Action::ALL.map(rule).into_iter().filter(|(_, rule)| !rule.is_default()).collect(),
+            default: definition.default_rule().into(),
+            rules: definition.rules().iter().map(rule).collect(),
         }
     }
 }
 
 impl From<StoredDefinition> for Definition {
     fn from(stored: StoredDefinition) -> Self {
-        let StoredDefinition { name: Bytes(name), mut rules, .. } = stored;
-        let rule = |action: Action| {
-            let place = rules.iter().position(|(name, _)| name == action.name());
-            place.map(|place| rules.swap_remove(place).1.into()).unwrap_or_default()
-        };
-        let mut definition = Self::new(ProgramName::new(&name), rule);
+        let StoredDefinition { name: Bytes(name), default, rules, .. } = stored;
+        let mut definition = Self::new(ProgramName::new(&name), default.into());
+        for (Bytes(action), rule) in rules {
+            definition.define(Action::from_name(&action), rule.into());
+        }
         definition.restart_delay = stored.restart_delay;
         definition.restart_max_delay = stored.restart_max_delay;
         definition.restart_limit = stored.restart_limit;
@@ -213,21 +225,19 @@ impl From<StoredDefinition> for Definition {
     }
 }
 
-impl StoredRule {
-    fn is_default(&self) -> bool {
-        let Self { script, allowed_uid, allowed_gid, uid, gid, groups } = self;
-        let ids = [allowed_uid, allowed_gid, uid, gid];
-        script.is_none() && groups.is_none() && ids.into_iter().all(Option::is_none)
-    }
-}
-
 impl From<&Rule> for StoredRule {
     fn from(Rule { script, allowed, identity }: &Rule) -> Self {
         let Identity { uid, gid, groups } = identity;
         Self {
             script: script.clone().map(Bytes),
-            allowed_uid: allowed.uid.map(|Uid(uid)| uid),
-            allowed_gid: allowed.gid.map(|Gid(gid)| gid),
+            allowed_uid: None,
+            allowed_gid: None,
+            allowed_uids: allowed.uids.iter().map(|Uid(uid)| *uid).collect(),
+            allowed_gids: allowed.gids.iter().map(|Gid(gid)| *gid).collect(),
+            supplementary_groups: match allowed.membership {
+                Membership::Effective => false,
+                Membership::Supplementary => true,
+            },
             uid: uid.map(|Uid(uid)| uid),
             gid: gid.map(|Gid(gid)| gid),
             groups: groups.as_ref().map(|groups| groups.iter().map(|Gid(gid)| *gid).collect()),
@@ -237,17 +247,25 @@ impl From<&Rule> for StoredRule {
 
 impl From<StoredRule> for Rule {
     fn from(stored: StoredRule) -> Self {
-        let StoredRule { script, allowed_uid, allowed_gid, uid, gid, groups } = stored;
+        let uids: Vec<Uid> = stored.allowed_uid.into_iter().chain(stored.allowed_uids).map(Uid).collect();
+        let gids: Vec<Gid> = stored.allowed_gid.into_iter().chain(stored.allowed_gids).map(Gid).collect();
+        let membership =
+            if stored.supplementary_groups { Membership::Supplementary } else { Membership::Effective };
         Self {
-            script: script.map(|Bytes(script)| script),
-            allowed: Allowed { uid: allowed_uid.map(Uid), gid: allowed_gid.map(Gid) },
+            script: stored.script.map(|Bytes(script)| script),
+            allowed: Allowed { membership, ..Allowed::new(uids, gids) },
             identity: Identity {
-                uid: uid.map(Uid),
-                gid: gid.map(Gid),
-                groups: groups.map(|groups| groups.into_iter().map(Gid).collect()),
+                uid: stored.uid.map(Uid),
+                gid: stored.gid.map(Gid),
+                groups: stored.groups.map(|groups| groups.into_iter().map(Gid).collect()),
             },
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_false(it: &bool) -> bool {
+    !it
 }
 
 #[cfg(test)]
@@ -261,23 +279,25 @@ mod tests {
     }
 
     fn definition() -> Definition {
-        let mut definition = Definition::new(ProgramName::new(b"we\xffb"), |action| match action {
-            Action::Start => Rule {
+        let membership = Membership::Supplementary;
+        let allowed = Allowed { membership, ..Allowed::new([Uid(7)], []) };
+        let default = Rule { allowed, ..Rule::default() };
+        let mut definition = Definition::new(ProgramName::new(b"we\xffb"), default);
+        definition.define(
+            Action::Start,
+            Rule {
                 script: Some(b"exec web \"$1\"\xfe".to_vec()),
-                allowed: Allowed { uid: Some(Uid(1)), gid: Some(Gid(2)) },
+                allowed: Allowed::new([Uid(1), Uid(8)], [Gid(2), Gid(9)]),
                 identity: Identity {
                     uid: Some(Uid(3)),
                     gid: Some(Gid(4)),
                     groups: Some([Gid(5), Gid(6)].into()),
                 },
             },
-            Action::Stop => Rule { script: Some(Vec::new()), ..Rule::default() },
-            Action::Restart => Rule {
-                identity: Identity { groups: Some([].into()), ..Identity::default() },
-                ..Rule::default()
-            },
-            Action::Reload | Action::Signal | Action::Status => Rule::default(),
-        });
+        );
+        definition.define(Action::Stop, Rule { script: Some(Vec::new()), ..Rule::default() });
+        let identity = Identity { groups: Some([].into()), ..Identity::default() };
+        definition.define(Action::from_name(b"dan\xffce"), Rule { identity, ..Rule::default() });
         definition.restart_delay = Some(Duration::from_secs(5));
         definition.restart_max_delay = Some(Duration::from_secs(60));
         definition.restart_limit = Some(8);
@@ -316,10 +336,19 @@ mod tests {
     #[test]
     fn what_a_later_daemon_may_have_added_is_passed_over() {
         let text = r#"{"program":"a","memory":{"running":{"former":null,"aim":"run","restarts":1,"new":[],
-            "definition":{"name":"a","new":{"x":1},"rules":[["start",{"script":"x","new":0}],["dance",{}]]}}}}"#;
+            "definition":{"name":"a","new":{"x":1},"rules":[["start",{"script":"x","new":0}]]}}}}"#;
         let stored: StoredProgram = serde_json::from_str(text).unwrap();
         let (_, memory) = stored.understand(Some(process(1)), Clock::now());
         let Memory::Running(Running { definition, .. }) = memory else { panic!("{memory:?}") };
-        assert_eq!(definition.rule(Action::Start).script.as_deref(), Some(&b"x"[..]));
+        assert_eq!(definition.rule(&Action::Start).script.as_deref(), Some(&b"x"[..]));
+    }
+
+    #[test]
+    fn what_an_earlier_daemon_did_not_know_is_as_if_nobody_had_asked_for_it() {
+        let text = r#"{"name":"a","rules":[["stop",{"allowed_uid":1,"allowed_gid":2}]]}"#;
+        let stored: StoredDefinition = serde_json::from_str(text).unwrap();
+        let mut expected = Definition::new(ProgramName::new(b"a"), Rule::default());
+        expected.define(Action::Stop, Rule { allowed: Allowed::new([Uid(1)], [Gid(2)]), ..Rule::default() });
+        assert_eq!(Definition::from(stored), expected);
     }
 }

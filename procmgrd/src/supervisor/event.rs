@@ -24,8 +24,8 @@ pub(crate) enum Event<S> {
     Autostart(Group),
     /// A client asks something of the daemon itself.
     Asked { caller: Caller, question: Question },
-    /// A client asks for an action on a program.
-    Invoked { caller: Caller, invocation: Invocation, stdio: S },
+    /// A client, who is in these supplementary groups, asks for an action on a program.
+    Invoked { caller: Caller, groups: Vec<Gid>, invocation: Invocation, stdio: S },
     /// A script has been executed: the answer to [`Effect::Spawn`].
     Spawned { job: Job, process: Process },
     /// A script could not be executed: the other answer to [`Effect::Spawn`].
@@ -94,7 +94,7 @@ pub(crate) struct Spawn<S> {
 impl<S> Spawn<S> {
     /// Returns the rule whose script is to be run.
     pub(crate) fn rule(&self) -> &Rule {
-        self.job.definition.rule(self.job.action)
+        self.job.definition.rule(&self.job.action)
     }
 }
 

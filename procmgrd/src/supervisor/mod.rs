@@ -22,9 +22,10 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use procmgr_config::{Action, Config, Group, OnExit, ProgramName, Uid};
+use procmgr_config::{Action, Config, Gid, Group, OnExit, ProgramName, Uid};
 use procmgr_proto::message::{Code, ExitStatus, Invocation, Response};
 
+use crate::supervisor::access::Person;
 use crate::supervisor::call::{Call, refuse, reply, shown};
 use crate::supervisor::event::{Caller, Cause, Control, Effect, Event, Job, Pid, Process, Question, Report};
 use crate::supervisor::memory::{Memory, Recollection};
@@ -80,10 +81,10 @@ enum ReplyPoint {
 }
 
 impl ReplyPoint {
-    fn of(action: Action) -> Self {
+    fn of(action: &Action) -> Self {
         match action {
             Action::Start | Action::Restart => Self::Spawned,
-            Action::Reload | Action::Signal | Action::Status => Self::ScriptExited,
+            Action::Reload | Action::Signal | Action::Status | Action::Custom(_) => Self::ScriptExited,
             Action::Stop => Self::MainExited,
         }
     }
@@ -151,8 +152,8 @@ impl<S: Clone> Supervisor<S> {
             Event::Recalled { programs } => self.recalled(now, programs, &mut effects),
             Event::Autostart(group) => self.autostart(now, group),
             Event::Asked { caller, question } => self.asked(caller, question, &mut effects),
-            Event::Invoked { caller, invocation, stdio } => {
-                self.invoked(caller, invocation, stdio, &mut effects);
+            Event::Invoked { caller, groups, invocation, stdio } => {
+                self.invoked(caller, &groups, invocation, stdio, &mut effects);
             }
             Event::Spawned { job, process } => self.spawned(&job, process, &mut effects),
             Event::SpawnFailed { job, reason } => self.spawn_failed(now, &job, &reason, &mut effects),
@@ -226,17 +227,25 @@ impl<S: Clone> Supervisor<S> {
         }
     }
 
-    fn invoked(&mut self, caller: Caller, invocation: Invocation, stdio: S, effects: &mut Vec<Effect<S>>) {
+    fn invoked(
+        &mut self,
+        caller: Caller,
+        groups: &[Gid],
+        invocation: Invocation,
+        stdio: S,
+        effects: &mut Vec<Effect<S>>,
+    ) {
         let Invocation { program, action, arguments } = invocation;
         let Some((name, program)) = self.programs.get(program.as_slice()) else {
             let text = format!("there is no program {}", shown(&program));
             return effects.push(refuse(caller, Code::NoProg, text));
         };
-        let Some(action) = Action::from_name(&action) else {
-            let text = format!("there is no action {}", shown(&action));
+        let action = Action::from_name(&action);
+        if !program.knows(&action) {
+            let text = format!("there is no action {}", shown(action.name()));
             return effects.push(refuse(caller, Code::NoAction, text));
-        };
-        if !access::may_invoke(&caller.peer, program.rights(action)) {
+        }
+        if !(Person { peer: caller.peer, groups }).may_invoke(program.rights(&action)) {
             return effects.push(refuse(caller, Code::BadAuth, format!("you may not {action} {name}")));
         }
         if self.enders.is_some() && matches!(action, Action::Start | Action::Restart | Action::Reload) {
@@ -249,7 +258,7 @@ impl<S: Clone> Supervisor<S> {
     }
 
     fn spawned(&mut self, job: &Job, process: Process, effects: &mut Vec<Effect<S>>) {
-        match ReplyPoint::of(job.action) {
+        match ReplyPoint::of(&job.action) {
             ReplyPoint::Spawned => {
                 let (name, cause) = (job.program.clone(), Cause::request(job.caller));
                 let signed = |program: &Program<S>| program.signed(job, Some(process));
@@ -267,7 +276,7 @@ impl<S: Clone> Supervisor<S> {
         let failure = (job.action == Action::Start).then(|| reason.to_owned());
         let cause = Cause { by: job.caller, ended: None, failure };
         let change = |program: &mut Program<S>| program.spawn_failed(now, job, reason, effects);
-        match ReplyPoint::of(job.action) {
+        match ReplyPoint::of(&job.action) {
             // A process that is no more may have put itself on record.
             ReplyPoint::Spawned => {
                 self.programs.update_from(&job.program, cause, |program| program.signed(job, None), change);

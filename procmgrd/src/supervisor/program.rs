@@ -95,7 +95,9 @@ impl<S: Clone> Program<S> {
             Action::Stop => self.stop(call, effects),
             Action::Restart => self.restart(call, effects),
             Action::Reload => self.reload(call, effects),
-            Action::Signal => self.run_beside_or(action, call, effects, |_| Response::Done),
+            Action::Signal | Action::Custom(_) => {
+                self.run_beside_or(action, call, effects, |_| Response::Done);
+            }
             Action::Status => self.run_beside_or(action, call, effects, |program| Response::Status {
                 running: program.main().is_some(),
             }),
@@ -129,7 +131,7 @@ impl<S: Clone> Program<S> {
         match job.action {
             Action::Start => self.start_failed(now, job, reason, effects),
             Action::Stop => self.stop_failed(job, reason, effects),
-            Action::Restart | Action::Reload | Action::Signal | Action::Status => {}
+            Action::Restart | Action::Reload | Action::Signal | Action::Status | Action::Custom(_) => {}
         }
         if let Some(caller) = job.caller {
             let text = format!("cannot run {} of {}: {reason}", job.action, job.program);
@@ -232,13 +234,19 @@ impl<S: Clone> Program<S> {
     /// The present definition must allow it, so that a right that was taken away is gone at once. If the script is not
     /// the present one, the definition that it is from must allow it as well: a right to a new script is none to the
     /// old one.
-    pub(crate) fn rights(&self, action: Action) -> impl Iterator<Item = Allowed> {
+    pub(crate) fn rights(&self, action: &Action) -> impl Iterator<Item = &Allowed> {
         let present = self.definition.as_deref().map(|definition| definition.rule(action));
         let effective = self.definition_for(action).map(|definition| definition.rule(action));
         let is_same =
             |rule: &&Rule| present.is_some_and(|it| it.script == rule.script && it.identity == rule.identity);
         let older = effective.filter(|rule| !is_same(rule));
-        present.into_iter().chain(older).map(|rule| rule.allowed)
+        present.into_iter().chain(older).map(|rule| &rule.allowed)
+    }
+
+    /// Returns whether the program has such an action. One that is not built in it has by a script.
+    pub(crate) fn knows(&self, action: &Action) -> bool {
+        let has_script = |definition: &Arc<Definition>| definition.rule(action).script.is_some();
+        action.is_built_in() || self.definition_for(action).is_some_and(has_script)
     }
 
     /// Returns whose request is going to end the main process, if one is.
@@ -297,7 +305,7 @@ impl<S: Clone> Program<S> {
         let Some(definition) = self.definition.clone() else {
             return self.refuse_lingering(&call, effects);
         };
-        match (&mut self.state, &definition.rule(Action::Restart).script) {
+        match (&mut self.state, &definition.rule(&Action::Restart).script) {
             (State::Down(_), _) => self.refuse_down(&call, effects),
             (State::Starting { .. } | State::Stopping { next: Some(_), .. }, _) => {
                 self.refuse_busy(&call, effects);
@@ -309,7 +317,7 @@ impl<S: Clone> Program<S> {
             }
             // Without a start script the program would be stopped and stay so: better not begin.
             (State::Up(_) | State::Stopping { next: None, .. }, None)
-                if definition.rule(Action::Start).script.is_none() =>
+                if definition.rule(&Action::Start).script.is_none() =>
             {
                 self.refuse_scriptless(&call, effects);
             }
@@ -329,8 +337,8 @@ impl<S: Clone> Program<S> {
         match &self.state {
             State::Down(_) | State::Starting { .. } | State::Backoff { .. } => {
                 let scripted = self
-                    .definition_for(Action::Reload)
-                    .and_then(|it| it.rule(Action::Reload).script.as_ref());
+                    .definition_for(&Action::Reload)
+                    .and_then(|it| it.rule(&Action::Reload).script.as_ref());
                 match (&self.state, scripted) {
                     (State::Starting { .. }, _) => self.refuse_busy(&call, effects),
                     (_, Some(_)) => self.refuse_down(&call, effects),
@@ -338,7 +346,7 @@ impl<S: Clone> Program<S> {
                 }
             }
             State::Up(run) | State::Stopping { run, .. } => {
-                match run.definition.rule(Action::Reload).script {
+                match run.definition.rule(&Action::Reload).script {
                     Some(_) => effects.push(self.spawn(
                         Arc::clone(&run.definition),
                         Action::Reload,
@@ -359,7 +367,7 @@ impl<S: Clone> Program<S> {
         effects: &mut Vec<Effect<S>>,
         default: impl FnOnce(&Self) -> Response,
     ) {
-        match self.definition_for(action).filter(|definition| definition.rule(action).script.is_some()) {
+        match self.definition_for(&action).filter(|definition| definition.rule(&action).script.is_some()) {
             Some(definition) => effects.push(self.spawn(Arc::clone(definition), action, self.main(), call)),
             None => effects.extend(call.caller.map(|caller| reply(caller, default(self)))),
         }
@@ -370,7 +378,7 @@ impl<S: Clone> Program<S> {
         let Some(definition) = self.definition.clone() else {
             return self.refuse_lingering(&call, effects);
         };
-        if definition.rule(Action::Start).script.is_some() {
+        if definition.rule(&Action::Start).script.is_some() {
             self.state = State::Starting { definition: Arc::clone(&definition), before };
             effects.push(self.spawn(definition, Action::Start, None, call));
         } else if call.caller.is_some() {
@@ -430,7 +438,7 @@ impl<S: Clone> Program<S> {
     }
 
     fn stop_effect(&self, run: &Run, call: Call<S>) -> Effect<S> {
-        match run.definition.rule(Action::Stop).script {
+        match run.definition.rule(&Action::Stop).script {
             Some(_) => self.spawn(Arc::clone(&run.definition), Action::Stop, Some(run.main.pid), call),
             None => Effect::Terminate { process: run.main },
         }
@@ -444,16 +452,16 @@ impl<S: Clone> Program<S> {
         call: Call<S>,
     ) -> Effect<S> {
         let job = Job { program: self.name.clone(), definition, action, caller: call.caller };
-        let memory = match action {
+        let memory = match job.action {
             Action::Start | Action::Restart => Some(self.signed(&job, None)),
-            Action::Stop | Action::Reload | Action::Signal | Action::Status => None,
+            Action::Stop | Action::Reload | Action::Signal | Action::Status | Action::Custom(_) => None,
         };
         Effect::Spawn(Spawn { job, arguments: call.arguments, main, stdio: call.stdio, memory })
     }
 
     /// Returns the definition whose script an action runs: a start is by the present one; what concerns a run, by
-    /// that of the run.
-    fn definition_for(&self, action: Action) -> Option<&Arc<Definition>> {
+    /// that of the run. One that is not built in may be new since, and is by the one that has it.
+    fn definition_for(&self, action: &Action) -> Option<&Arc<Definition>> {
         let of_run = match &self.state {
             State::Starting { definition, .. } => Some(definition),
             State::Up(run) | State::Stopping { run, .. } => Some(&run.definition),
@@ -463,6 +471,10 @@ impl<S: Clone> Program<S> {
             Action::Start | Action::Restart => self.definition.as_ref().or(of_run),
             Action::Stop | Action::Reload | Action::Signal | Action::Status => {
                 of_run.or(self.definition.as_ref())
+            }
+            Action::Custom(_) => {
+                let has_script = |it: &&Arc<Definition>| it.rule(action).script.is_some();
+                of_run.filter(has_script).or(self.definition.as_ref())
             }
         }
     }

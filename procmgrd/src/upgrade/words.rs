@@ -257,10 +257,10 @@ mod tests {
     const NAMES: [&str; 6] = ["down", "stopped", "up", "stopping", "restarting", "backoff"];
 
     fn definition(name: &str) -> Definition {
-        let mut definition = Definition::new(ProgramName::new(name.as_bytes()), |action| Rule {
-            script: (action == Action::Start).then(|| b"start".to_vec()),
-            ..Rule::default()
-        });
+        let mut definition =
+            Definition::new(ProgramName::new(name.as_bytes()), Rule::default()).with_built_in(|action| {
+                Rule { script: (*action == Action::Start).then(|| b"start".to_vec()), ..Rule::default() }
+            });
         definition.restart_delay = (name == "backoff").then_some(Duration::from_secs(1000));
         definition
     }
@@ -291,7 +291,8 @@ mod tests {
             let stdio = Rc::new(Foreign::new(descriptors, &self.ledger.account(Uid::ROOT)));
             let (program, action) = (program.into(), action.into());
             let invocation = Invocation { program, action, arguments: vec![b"\xff word".to_vec()] };
-            for effect in self.supervisor.handle(self.now, Event::Invoked { caller, invocation, stdio }) {
+            let event = Event::Invoked { caller, groups: Vec::new(), invocation, stdio };
+            for effect in self.supervisor.handle(self.now, event) {
                 if let Effect::Spawn(Spawn { job, .. }) = effect {
                     let process = Process { pid: Pid(pid), started: Ticks(5) };
                     self.supervisor.handle(self.now, Event::Spawned { job, process });

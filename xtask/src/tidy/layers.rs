@@ -50,6 +50,7 @@ const ADAPTERS: [(&str, &[&str]); 19] = [
             "procmgrd/src/fork.rs",
             "procmgrd/src/lib.rs",
             "procmgrd/src/listener.rs",
+            "procmgrd/src/membership.rs",
             "procmgrd/src/notify.rs",
             "procmgrd/src/pidfd.rs",
             "procmgrd/src/pidfile.rs",
@@ -75,6 +76,7 @@ const ADAPTERS: [(&str, &[&str]); 19] = [
         &[
             "procmgrd/src/descriptors.rs",
             "procmgrd/src/fork.rs",
+            "procmgrd/src/membership.rs",
             "procmgrd/src/pidfd.rs",
             "procmgrd/src/signals.rs",
         ],

@@ -150,7 +150,7 @@ fn a_signature_that_was_not_given_has_all_written_anew() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = kept(&folder, &[]);
     let definition =
-        std::sync::Arc::new(procmgr_config::Definition::new(name(1), |_| procmgr_config::Rule::default()));
+        std::sync::Arc::new(procmgr_config::Definition::new(name(1), procmgr_config::Rule::default()));
     let main = Some(Process { pid: Pid(1), started: Ticks(1) });
     let (former, aim) = (None, crate::supervisor::memory::Aim::Run);
     let memory = Memory::Running(Running { main, former, definition, aim, restarts: 0 });

@@ -99,20 +99,38 @@ fn status_tells_by_default_whether_there_is_a_main_process() {
 
 #[test]
 fn a_signal_script_runs_in_every_state_and_is_told_the_main_process() {
-    assert_runs_in_every_state(Signal);
+    assert_runs_in_every_state(&Signal);
 }
 
 #[test]
 fn a_status_script_runs_in_every_state_and_is_told_the_main_process() {
-    assert_runs_in_every_state(Status);
+    assert_runs_in_every_state(&Status);
+}
+
+#[test]
+fn a_script_of_an_action_of_its_own_runs_in_every_state_and_is_told_the_main_process() {
+    assert_runs_in_every_state(&Action::from_name(b"dance"));
+}
+
+#[test]
+fn an_action_of_its_own_is_by_the_definition_that_has_it() {
+    let dance = Action::from_name(b"dance");
+    let (plain, dancing) = (define("game", &[Start]), define("game", &[Start, dance.clone()]));
+    let mut world = World::up(&plain);
+    world.assert_refuses(&dance, Code::NoAction, "there is no action dance");
+    world.configure(&[&dancing]);
+    assert_eq!(world.request(1, "game", &dance), [spawn(&dancing, &dance, 1, Some(MAIN))]);
+    let mut world = World::up(&dancing);
+    world.configure(&[&plain]);
+    assert_eq!(world.request(1, "game", &dance), [spawn(&dancing, &dance, 1, Some(MAIN))]);
 }
 
 #[test]
 fn a_script_beside_the_program_that_cannot_be_executed_is_refused_and_changes_nothing() {
-    for action in [Reload, Signal, Status] {
-        let mut world = World::up(&define("game", &[Start, action]));
+    for action in [Reload, Signal, Status, Action::from_name(b"dance")] {
+        let mut world = World::up(&define("game", &[Start, action.clone()]));
         assert_unchanged(&mut world, |world| {
-            let effects = world.request(1, "game", action);
+            let effects = world.request(1, "game", &action);
             let text = format!("cannot run {action} of game: no shell");
             assert_eq!(world.spawn_failed(effects), [refused(1, Code::Spawn, &text)]);
         });
@@ -139,8 +157,8 @@ fn a_script_outlives_the_program_it_was_run_for() {
     assert_eq!(world.exited(SCRIPT, ExitStatus::Code(4)), [answer_exited(1, ExitStatus::Code(4))]);
 }
 
-fn assert_runs_in_every_state(action: Action) {
-    let scripts = [Start, action];
+fn assert_runs_in_every_state(action: &Action) {
+    let scripts = [Start, action.clone()];
     let game = define_with_delay("game", &scripts);
     for (mut world, main) in every_state(&scripts) {
         assert_unchanged(&mut world, |world| {

@@ -16,6 +16,7 @@ mod subscriptions;
 mod succession;
 mod upgrades;
 
+use std::borrow::Borrow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,7 +46,7 @@ const ANNA: u64 = 10;
 const BERT: u64 = 11;
 const OWNER: u64 = 12;
 
-const FOR_ANNA: Allowed = Allowed { uid: Some(Uid(1)), gid: None };
+const UID_OF_ANNA: Uid = Uid(1);
 const GROUP_OF_ANNA: Gid = Gid(11);
 
 // The clients that bring a program into its state.
@@ -147,22 +148,29 @@ impl World {
     }
 
     /// Has a client ask for an action.
-    fn request(&mut self, client: u64, program: &str, action: Action) -> Effects {
-        self.request_words(client, [program, action.name()], &[])
+    fn request(&mut self, client: u64, program: &str, action: impl Borrow<Action>) -> Effects {
+        self.request_words(client, [program, &action.borrow().to_string()], &[])
     }
 
-    fn request_with(&mut self, client: u64, program: &str, action: Action, arguments: &[&str]) -> Effects {
-        self.request_words(client, [program, action.name()], arguments)
+    fn request_with(
+        &mut self,
+        client: u64,
+        program: &str,
+        action: impl Borrow<Action>,
+        arguments: &[&str],
+    ) -> Effects {
+        self.request_words(client, [program, &action.borrow().to_string()], arguments)
     }
 
     fn request_words(&mut self, client: u64, [program, action]: [&str; 2], arguments: &[&str]) -> Effects {
         let invocation =
             Invocation { program: program.into(), action: action.into(), arguments: bytes(arguments) };
-        self.tell(Event::Invoked { caller: caller(client), invocation, stdio: terminal(client) })
+        let (caller, stdio) = (caller(client), terminal(client));
+        self.tell(Event::Invoked { caller, groups: Vec::new(), invocation, stdio })
     }
 
     /// Has a client ask for an action, and lets the script run, if there is one, as [`SCRIPT`].
-    fn request_and_spawn(&mut self, client: u64, program: &str, action: Action) -> Effects {
+    fn request_and_spawn(&mut self, client: u64, program: &str, action: impl Borrow<Action>) -> Effects {
         let effects = self.request(client, program, action);
         let has_script = effects.iter().any(|effect| matches!(effect, Effect::Spawn(_)));
         if has_script { self.spawned(effects, SCRIPT) } else { effects }
@@ -218,8 +226,8 @@ impl World {
     }
 
     /// Requires that an action that root asks for is refused, at once and without a change of anything.
-    fn assert_refuses(&mut self, action: Action, code: Code, text: &str) {
-        self.assert_refuses_to(1, ["game", action.name()], code, text);
+    fn assert_refuses(&mut self, action: impl Borrow<Action>, code: Code, text: &str) {
+        self.assert_refuses_to(1, ["game", &action.borrow().to_string()], code, text);
     }
 
     fn assert_refuses_to(&mut self, client: u64, words: [&str; 2], code: Code, text: &str) {
@@ -233,10 +241,12 @@ impl World {
 
 /// Defines a program that has scripts for these actions and nothing else.
 fn define(name: &str, scripts: &[Action]) -> Definition {
-    Definition::new(ProgramName::new(name.as_bytes()), |action| Rule {
-        script: scripts.contains(&action).then(|| format!("{action} {name}").into_bytes()),
-        ..Rule::default()
-    })
+    let mut definition = Definition::new(ProgramName::new(name.as_bytes()), Rule::default());
+    for action in scripts {
+        let script = Some(format!("{action} {name}").into_bytes());
+        definition.define(action.clone(), Rule { script, ..Rule::default() });
+    }
+    definition
 }
 
 /// Defines a program that, moreover, is started again [`DELAY`] after its death.
@@ -247,10 +257,17 @@ fn define_with_delay(name: &str, scripts: &[Action]) -> Definition {
 }
 
 /// Defines a program that says of each action who may ask for it.
-fn define_for(name: &str, scripts: &[Action], allowed: impl Fn(Action) -> Allowed) -> Definition {
-    let plain = define(name, scripts);
-    let rule = |action| Rule { allowed: allowed(action), ..plain.rule(action).clone() };
-    Definition::new(plain.name.clone(), rule)
+fn define_for(name: &str, scripts: &[Action], allowed: impl Fn(&Action) -> Allowed) -> Definition {
+    let mut definition = define(name, scripts);
+    for action in definition.actions().cloned().collect::<Vec<_>>() {
+        let rule = Rule { allowed: allowed(&action), ..definition.rule(&action).clone() };
+        definition.define(action, rule);
+    }
+    definition
+}
+
+fn for_anna() -> Allowed {
+    Allowed::new([UID_OF_ANNA], [])
 }
 
 fn config(programs: &[&Definition]) -> Config {
@@ -266,7 +283,7 @@ fn config(programs: &[&Definition]) -> Config {
 
 fn caller(client: u64) -> Caller {
     let (uid, gid) = match client {
-        ANNA => (FOR_ANNA.uid.unwrap(), GROUP_OF_ANNA),
+        ANNA => (UID_OF_ANNA, GROUP_OF_ANNA),
         BERT => (Uid(2), Gid(12)),
         OWNER => (USER_OF_DAEMON, Gid(12)),
         _ => (Uid::ROOT, Gid(0)),
@@ -316,13 +333,18 @@ fn again(number: u32) -> Again {
     Again { delay: DELAY, number }
 }
 
-fn spawn(program: &Definition, action: Action, client: u64, main: Option<Pid>) -> Effect<Terminal> {
+fn spawn(
+    program: &Definition,
+    action: impl Borrow<Action>,
+    client: u64,
+    main: Option<Pid>,
+) -> Effect<Terminal> {
     spawn_with(program, action, client, main, &[])
 }
 
 fn spawn_with(
     program: &Definition,
-    action: Action,
+    action: impl Borrow<Action>,
     client: u64,
     main: Option<Pid>,
     arguments: &[&str],
@@ -347,11 +369,11 @@ fn spawn_stop_for_nobody(program: &Definition, main: Pid) -> Effect<Terminal> {
     Effect::Spawn(Spawn { job, arguments: Vec::new(), main: Some(main), stdio: None, memory: None })
 }
 
-fn job(program: &Definition, action: Action, client: Option<u64>) -> Job {
+fn job(program: &Definition, action: impl Borrow<Action>, client: Option<u64>) -> Job {
     Job {
         program: program.name.clone(),
         definition: Arc::new(program.clone()),
-        action,
+        action: action.borrow().clone(),
         caller: client.map(caller),
     }
 }

@@ -191,6 +191,7 @@ impl Model {
             .insert(caller, Asked { program: program_name, action: action.into(), scripts: Vec::new() });
         self.tell(Event::Invoked {
             caller,
+            groups: Vec::new(),
             invocation: Invocation { program: program.into(), action: action.into(), arguments: Vec::new() },
             stdio: terminal,
         });
@@ -311,10 +312,10 @@ impl Model {
         if let Some(caller) = job.caller {
             let asked = self.asked.get_mut(&caller).expect("no script runs for a client that is done");
             assert_eq!(asked.program, job.program);
-            asked.scripts.push(job.action);
+            asked.scripts.push(job.action.clone());
             assert!(asked.has_right_scripts(), "{:?} for {}", asked.scripts, asked.action.escape_ascii());
         } else {
-            match job.action {
+            match &job.action {
                 Action::Start => {
                     assert!(self.configured.contains(&job.program), "what lingers is not started again");
                     assert!(!self.stopped.contains(&job.program), "{} was stopped", job.program);
@@ -424,7 +425,7 @@ impl Asked {
                 b"restart" | b"reload",
                 [Action::Restart | Action::Start | Action::Stop] | [Action::Stop, Action::Start],
             ) => true,
-            (action, scripts) => matches!(scripts, [script] if script.name().as_bytes() == action),
+            (action, scripts) => matches!(scripts, [script] if script.name() == action),
         }
     }
 

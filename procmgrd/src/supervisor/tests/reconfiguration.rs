@@ -10,8 +10,8 @@ use procmgr_proto::message::{Code, Response};
 
 use crate::supervisor::event::{Changes, Effect, Event, Loaded, Pid, Rejected, Report};
 use crate::supervisor::tests::{
-    ANNA, DELAY, FOR_ANNA, MAIN, RESTARTER, SCRIPT, STOPPER, SUCCESS, World, again, answer, answer_exited,
-    caller, config, define, define_for, define_with_delay, done, ended, reconfigured, refused, spawn,
+    ANNA, DELAY, MAIN, RESTARTER, SCRIPT, STOPPER, SUCCESS, World, again, answer, answer_exited, caller,
+    config, define, define_for, define_with_delay, done, ended, for_anna, reconfigured, refused, spawn,
     spawn_for_nobody, terminate,
 };
 
@@ -118,10 +118,10 @@ fn a_program_that_lingers_is_stopped_by_its_old_definition() {
 #[test]
 fn a_program_that_lingers_runs_the_other_scripts_of_its_old_definition() {
     for action in [Reload, Signal, Status] {
-        let game = define("game", &[Start, action]);
+        let game = define("game", &[Start, action.clone()]);
         let mut world = World::up(&game);
         world.configure(&[]);
-        assert_eq!(world.request(1, "game", action), [spawn(&game, action, 1, Some(MAIN))]);
+        assert_eq!(world.request(1, "game", &action), [spawn(&game, &action, 1, Some(MAIN))]);
     }
 }
 
@@ -182,8 +182,8 @@ fn only_programs_whose_definition_differs_are_changed() {
 
 #[test]
 fn a_program_that_is_down_is_changed_at_once() {
-    let mut world = World::down(&define("game", &Action::ALL));
-    let changed = define_anew("game", &Action::ALL);
+    let mut world = World::down(&define("game", &Action::BUILT_IN));
+    let changed = define_anew("game", &Action::BUILT_IN);
     world.configure(&[&changed]);
     assert_eq!(world.request(1, "game", Signal), [spawn(&changed, Signal, 1, None)]);
     assert_eq!(world.request(2, "game", Status), [spawn(&changed, Status, 2, None)]);
@@ -198,7 +198,7 @@ fn a_program_runs_under_its_old_definition_until_it_is_started_again() {
     let mut world = World::up(&game);
     assert_eq!(world.configure(&[&changed]), [reconfigured(&[], &[], &["game"])]);
     for action in [Reload, Signal, Status, Stop] {
-        assert_eq!(world.request(1, "game", action), [spawn(&game, action, 1, Some(MAIN))]);
+        assert_eq!(world.request(1, "game", &action), [spawn(&game, &action, 1, Some(MAIN))]);
     }
     world.exited(MAIN, SUCCESS);
     let effects = world.request(1, "game", Start);
@@ -272,11 +272,11 @@ fn a_backoff_that_has_begun_keeps_its_end_and_starts_by_the_present_definition()
 
 #[test]
 fn a_right_that_is_taken_away_is_gone_at_once() {
-    for action in Action::ALL {
-        let mut world = World::up(&define_for("game", &Action::ALL, |_| FOR_ANNA));
-        world.configure(&[&define("game", &Action::ALL)]);
+    for action in Action::BUILT_IN {
+        let mut world = World::up(&define_for("game", &Action::BUILT_IN, |_| for_anna()));
+        world.configure(&[&define("game", &Action::BUILT_IN)]);
         let text = format!("you may not {action} game");
-        world.assert_refuses_to(ANNA, ["game", action.name()], Code::BadAuth, &text);
+        world.assert_refuses_to(ANNA, ["game", &action.to_string()], Code::BadAuth, &text);
     }
 }
 
@@ -284,16 +284,16 @@ fn a_right_that_is_taken_away_is_gone_at_once() {
 fn a_right_that_is_granted_holds_at_once_for_a_script_that_has_not_changed() {
     let game = define("game", &[Start, Stop]);
     let mut world = World::up(&game);
-    world.configure(&[&define_for("game", &[Start, Stop], |_| FOR_ANNA)]);
+    world.configure(&[&define_for("game", &[Start, Stop], |_| for_anna())]);
     assert_eq!(world.request_words(ANNA, ["game", "stop"], &[]), [spawn(&game, Stop, ANNA, Some(MAIN))]);
 }
 
 #[test]
 fn a_right_that_is_granted_does_not_open_another_script_of_the_old_definition() {
     let mut world = World::up(&define("game", &[Start, Stop]));
-    let tamed = define_for("game", &[Start, Stop], |_| FOR_ANNA);
-    let tamed = Definition::new(tamed.name.clone(), |action| Rule {
-        script: (action == Start || action == Stop).then(|| b"tame".to_vec()),
+    let tamed = define_for("game", &[Start, Stop], |_| for_anna());
+    let tamed = Definition::new(tamed.name.clone(), Rule::default()).with_built_in(|action| Rule {
+        script: (*action == Start || *action == Stop).then(|| b"tame".to_vec()),
         ..tamed.rule(action).clone()
     });
     world.configure(&[&tamed]);
@@ -400,7 +400,7 @@ fn assert_is_forgotten(world: &mut World) {
 /// Defines a program whose scripts are other ones than those that `define` gives it.
 fn define_anew(name: &str, scripts: &[Action]) -> Definition {
     let before = define(name, scripts);
-    Definition::new(before.name.clone(), |action| {
+    Definition::new(before.name.clone(), Rule::default()).with_built_in(|action| {
         let script = before.rule(action).script.as_ref().map(|script| [script, b" anew".as_slice()].concat());
         Rule { script, ..Rule::default() }
     })

@@ -3,23 +3,25 @@
 //! How one peer is judged by one rule is tested beside `access`; refusals that a state is the reason for, in `requests`.
 
 use procmgr_config::Action::{self, Reload, Restart, Signal, Start, Status, Stop};
-use procmgr_config::Allowed;
-use procmgr_proto::message::{Code, ProgramEntry, Response};
+use procmgr_config::{Allowed, Gid, Membership};
+use procmgr_proto::message::{Code, Invocation, ProgramEntry, Response};
 
 use crate::supervisor::event::{Control, Effect, Event, Question};
 use crate::supervisor::tests::{
-    ANNA, BERT, FOR_ANNA, GROUP_OF_ANNA, MAIN, OWNER, World, answer, caller, define, define_for, done,
-    refused, spawn, terminate,
+    ANNA, BERT, GROUP_OF_ANNA, MAIN, OWNER, World, answer, caller, define, define_for, done, for_anna,
+    refused, spawn, terminal, terminate,
 };
 
-const FOR_NOBODY: Allowed = Allowed { uid: None, gid: None };
+fn for_nobody() -> Allowed {
+    Allowed::default()
+}
 
 // Actions on programs
 
 #[test]
 fn the_allowed_user_and_the_allowed_group_may_perform_an_action() {
-    for allowed in [FOR_ANNA, Allowed { uid: None, gid: Some(GROUP_OF_ANNA) }] {
-        let game = define_for("game", &[Start], |_| allowed);
+    for allowed in [for_anna(), Allowed::new([], [GROUP_OF_ANNA])] {
+        let game = define_for("game", &[Start], |_| allowed.clone());
         let mut world = World::down(&game);
         world.assert_refuses_to(BERT, ["game", "start"], Code::BadAuth, "you may not start game");
         assert_eq!(world.request_words(ANNA, ["game", "start"], &[]), [spawn(&game, Start, ANNA, None)]);
@@ -28,12 +30,31 @@ fn the_allowed_user_and_the_allowed_group_may_perform_an_action() {
 
 #[test]
 fn nobody_but_root_may_perform_an_action_that_nobody_is_allowed() {
-    for action in Action::ALL {
+    for action in Action::BUILT_IN {
         let game =
-            define_for("game", &Action::ALL, |asked| if asked == action { FOR_NOBODY } else { FOR_ANNA });
+            define_for(
+                "game",
+                &Action::BUILT_IN,
+                |asked| if *asked == action { for_nobody() } else { for_anna() },
+            );
         let mut world = World::up(&game);
         let text = format!("you may not {action} game");
-        world.assert_refuses_to(ANNA, ["game", action.name()], Code::BadAuth, &text);
+        world.assert_refuses_to(ANNA, ["game", &action.to_string()], Code::BadAuth, &text);
+    }
+}
+
+#[test]
+fn supplementary_groups_give_the_right_where_they_count() {
+    let in_group = Allowed::new([], [Gid(77)]);
+    let in_any_group = Allowed { membership: Membership::Supplementary, ..in_group.clone() };
+    for (allowed, may) in [(in_group, false), (in_any_group, true)] {
+        let game = define_for("game", &[Start], |_| allowed.clone());
+        let mut world = World::down(&game);
+        let invocation = Invocation { program: "game".into(), action: "start".into(), arguments: Vec::new() };
+        let (caller, groups, stdio) = (caller(ANNA), vec![Gid(76), Gid(77)], terminal(ANNA));
+        let effects = world.tell(Event::Invoked { caller, groups, invocation, stdio });
+        let refusal = refused(ANNA, Code::BadAuth, "you may not start game");
+        assert_eq!(effects, [if may { spawn(&game, Start, ANNA, None) } else { refusal }]);
     }
 }
 
@@ -45,14 +66,16 @@ fn the_owner_of_the_daemon_has_no_right_to_the_programs() {
 
 #[test]
 fn a_default_restart_needs_no_right_to_stop_or_start() {
-    let game = define_for("game", &[Start], |action| if action == Restart { FOR_ANNA } else { FOR_NOBODY });
+    let game =
+        define_for("game", &[Start], |action| if *action == Restart { for_anna() } else { for_nobody() });
     let mut world = World::up(&game);
     assert_eq!(world.request_words(ANNA, ["game", "restart"], &[]), [terminate(MAIN)]);
 }
 
 #[test]
 fn a_default_reload_needs_no_right_to_restart() {
-    let game = define_for("game", &[Start], |action| if action == Reload { FOR_ANNA } else { FOR_NOBODY });
+    let game =
+        define_for("game", &[Start], |action| if *action == Reload { for_anna() } else { for_nobody() });
     let mut world = World::up(&game);
     assert_eq!(world.request_words(ANNA, ["game", "reload"], &[]), [terminate(MAIN)]);
 }
@@ -62,7 +85,7 @@ fn default_actions_that_do_nothing_need_their_right_as_well() {
     for action in [Signal, Status] {
         let mut world = World::down(&define("game", &[]));
         let text = format!("you may not {action} game");
-        world.assert_refuses_to(ANNA, ["game", action.name()], Code::BadAuth, &text);
+        world.assert_refuses_to(ANNA, ["game", &action.to_string()], Code::BadAuth, &text);
     }
 }
 
@@ -80,6 +103,18 @@ fn whoever_asks_for_an_unknown_program_is_told_so_whatever_the_action() {
 }
 
 #[test]
+fn an_action_of_its_own_has_a_right_of_its_own() {
+    let dance = Action::from_name(b"dance");
+    let game = define_for("game", std::slice::from_ref(&dance), |action| {
+        if *action == dance { for_anna() } else { for_nobody() }
+    });
+    let mut world = World::down(&game);
+    world.assert_refuses_to(BERT, ["game", "dance"], Code::BadAuth, "you may not dance game");
+    assert_eq!(world.request_words(ANNA, ["game", "dance"], &[]), [spawn(&game, &dance, ANNA, None)]);
+    world.assert_refuses_to(ANNA, ["game", "sing"], Code::NoAction, "there is no action sing");
+}
+
+#[test]
 fn whoever_asks_for_an_unknown_action_is_told_so_whatever_the_rights() {
     let mut world = World::down(&define("game", &[]));
     world.assert_refuses_to(ANNA, ["game", "Start\x1b"], Code::NoAction, "there is no action Start\\x1b");
@@ -87,7 +122,7 @@ fn whoever_asks_for_an_unknown_action_is_told_so_whatever_the_rights() {
 
 #[test]
 fn the_status_of_every_program_is_told_to_its_own_clients_only() {
-    let game = define_for("game", &[], |action| if action == Status { FOR_ANNA } else { FOR_NOBODY });
+    let game = define_for("game", &[], |action| if *action == Status { for_anna() } else { for_nobody() });
     let mut world = World::down(&game);
     assert_eq!(
         world.request_words(ANNA, ["game", "status"], &[]),
@@ -98,7 +133,7 @@ fn the_status_of_every_program_is_told_to_its_own_clients_only() {
 
 #[test]
 fn a_program_that_lingers_obeys_those_its_old_definition_names() {
-    let game = define_for("game", &[Start], |action| if action == Stop { FOR_ANNA } else { FOR_NOBODY });
+    let game = define_for("game", &[Start], |action| if *action == Stop { for_anna() } else { for_nobody() });
     let mut world = World::up(&game);
     world.configure(&[]);
     world.assert_refuses_to(BERT, ["game", "stop"], Code::BadAuth, "you may not stop game");

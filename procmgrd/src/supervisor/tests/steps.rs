@@ -58,14 +58,18 @@ fn definition(name: &'static str) -> impl Strategy<Value = Definition> {
     let rule = |has_script| {
         (weighted(has_script), any::<bool>()).prop_map(|(has_script, is_for_anna)| Rule {
             script: has_script.then(Vec::new),
-            allowed: Allowed { uid: is_for_anna.then_some(ANNA), gid: None },
+            allowed: Allowed::new(Vec::from_iter(is_for_anna.then_some(ANNA)), []),
             ..Rule::default()
         })
     };
-    let rules = Action::ALL.map(|action| rule(if action == Action::Start { 0.9 } else { 0.4 }));
+    let actions = || Action::BUILT_IN.into_iter().chain([Action::from_name(b"dance")]);
+    let rules: Vec<_> =
+        actions().map(|action| rule(if action == Action::Start { 0.9 } else { 0.4 })).collect();
     (rules, option::of(1..4_u64), any::<bool>()).prop_map(move |(rules, delay, starts_with_daemon)| {
-        let mut definition =
-            Definition::new(ProgramName::new(name.as_bytes()), |action| rules[action as usize].clone());
+        let mut definition = Definition::new(ProgramName::new(name.as_bytes()), Rule::default());
+        for (action, rule) in actions().zip(rules) {
+            definition.define(action, rule);
+        }
         definition.restart_delay = delay.map(Duration::from_secs);
         definition.autostart = starts_with_daemon.then_some(GROUP);
         definition

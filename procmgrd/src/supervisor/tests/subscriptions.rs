@@ -170,7 +170,7 @@ fn a_new_configuration_is_told_program_by_program() {
 
 #[test]
 fn what_changes_nothing_is_not_told() {
-    let game = define("game", &Action::ALL);
+    let game = define("game", &Action::BUILT_IN);
     let mut world = World::up(&game);
     world.told();
     for action in [Reload, Signal, Status] {
