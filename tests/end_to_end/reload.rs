@@ -229,7 +229,7 @@ fn warnings_are_shown_to_the_caller_and_are_no_failure() {
     configure(&sandbox, "[prog-p]\ncmd-strat = :\n");
     let config = sandbox.config();
     let expected = format!(
-        "{}:4:1: warning: unknown key \"cmd-strat\": did you mean \"cmd-start\"?\n",
+        "{}:4:1: warning: cmd-strat defines an action of its own: did you mean \"cmd-start\"?\n",
         config.display()
     );
     assert_eq!(sandbox.client(&["-r"]), Output { code: 0, stdout: String::new(), stderr: expected });
