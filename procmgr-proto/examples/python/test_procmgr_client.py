@@ -886,6 +886,31 @@ def as_nobody(function: Callable[[], str]) -> str:
 
 # --- Events --------------------------------------------------------------------------------------
 
+class DetailsTest(DaemonTest):
+    """What the daemon tells of programs, reloads and rights beside lists and events."""
+
+    PROGRAMS = f"""
+[prog-nap]
+cmd-start = {SLEEP}
+cmd-backup = exit 4
+
+[prog-phoenix]
+cmd-start = exit 5
+restart-delay = 1000
+
+[prog-none]
+"""
+
+    def inspected(self, name: bytes) -> InspectedProgram:
+        return {inspected.program.name: inspected
+                for inspected in self.client.inspect(PATIENCE)}[name]
+
+    def test_custom_action(self) -> None:
+        self.assertEqual(self.invoke(b"nap", b"backup"), exited(ExitKind.EXITED, 4))
+        with self.refused(Code.NOACTION):
+            self.invoke(b"phoenix", b"backup")
+
+
 class EventsTest(DaemonTest):
     """Subscriptions."""
 
