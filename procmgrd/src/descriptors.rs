@@ -29,8 +29,13 @@ pub(crate) enum Inherited {
 /// others have an owner. Returns those that stay open.
 pub(crate) fn settle_inherited(inherited: Inherited) -> io::Result<Vec<OwnedFd>> {
     match inherited {
-        // Those that are close-on-exec are somebody's.
-        Inherited::Keep => Ok(all()?.into_iter().filter_map(|number| adopt(number).ok()).collect()),
+        Inherited::Keep => match all() {
+            // Those that are close-on-exec are somebody's.
+            Ok(numbers) => Ok(numbers.into_iter().filter_map(|number| adopt(number).ok()).collect()),
+            // Without `/proc` nobody tells which there are. They stay open for as long as this image lives.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => mark_all().map(|()| Vec::new()),
+            Err(error) => Err(error),
+        },
         Inherited::Close => close_all().map(|()| Vec::new()),
     }
 }
@@ -59,6 +64,14 @@ pub(crate) fn close_all_but(kept: BorrowedFd<'_>) {
             unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
         }
     }
+}
+
+/// Marks all descriptors but the standard three as close-on-exec, at one stroke, which kernels before 5.11 cannot.
+fn mark_all() -> io::Result<()> {
+    let flags = libc::CLOSE_RANGE_CLOEXEC;
+    // SAFETY: a mark changes nothing for whoever may own a descriptor.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, FIRST_INHERITED, libc::c_uint::MAX, flags) };
+    Ok(Errno::result(result).map(drop)?)
 }
 
 /// Marks descriptors as close-on-exec, one by one.
