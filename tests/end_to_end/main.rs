@@ -11,6 +11,7 @@ mod actions;
 mod adoption;
 mod command_line;
 mod configuration;
+mod container;
 mod daemon;
 mod departures;
 mod faults;
