@@ -87,6 +87,7 @@ impl Daemon {
                 return Ok(end);
             }
             self.server.deliver(&self.poller, Instant::now());
+            self.notifier.tell(self.supervisor.overview(), Instant::now());
             let ready = self.poller.wait(self.time_left()).map_err(Error::system("wait for events"))?;
             self.turn(&ready)?;
         }
@@ -263,7 +264,7 @@ impl Daemon {
     fn load(&mut self) -> Result<Loaded, Rejected> {
         self.notifier.reloading();
         let result = self.config.load();
-        self.notifier.ready();
+        self.notifier.reloaded(result.is_ok());
         // A socket that could not be made again has another chance, now that an administrator is at work.
         self.server.restore_socket(&self.poller, Instant::now());
         match result {
@@ -283,6 +284,7 @@ impl Daemon {
             self.store.next_deadline(),
             self.wards.next_deadline(),
             self.upgrade.next_deadline(),
+            self.notifier.next_deadline(),
         ];
         let first = deadlines.into_iter().flatten().min();
         first.map(|deadline| deadline.saturating_duration_since(Instant::now()))

@@ -161,8 +161,9 @@ fn serve(
     daemon.keep_records();
     // Those that have died and that nobody has reaped yet: they are down when it comes to start what is.
     daemon.bury_all()?;
+    // Before the starter goes: the system manager would take that for the end.
+    daemon.notifier.tell(daemon.supervisor.overview(), Instant::now());
     announce()?;
-    daemon.notifier.ready();
     journal::serving(daemon.server.socket_path());
     let group = match autostart {
         Autostart::AsConfigured => configured_group,
@@ -217,7 +218,7 @@ fn open(options: Options, inherited: Vec<OwnedFd>, base: &Path) -> Result<Opened
         store,
         config,
         journal: Journal::default(),
-        notifier: Notifier::from_environment(),
+        notifier: Notifier::from_environment(!foreground),
         pidfile,
         upgrade: Upgrade::new(options.executable, options.arguments),
         inherited,

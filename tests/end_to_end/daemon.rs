@@ -1,9 +1,8 @@
-//! The daemon as a process: how it starts, in the background or the foreground, how it ends, and whom it tells.
+//! The daemon as a process: how it starts, in the background or the foreground, and how it ends.
 
 use std::fs;
 use std::os::fd::AsRawFd;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
@@ -14,8 +13,7 @@ use nix::unistd::{Pid, getsid};
 use procmgr_proto::client::Client;
 
 use crate::harness::{
-    DEADLINE, Output, Sandbox, allowing_us, children, is_alive, procmgr, run, through_shell, wait_for,
-    wait_until,
+    Output, Sandbox, allowing_us, children, is_alive, procmgr, run, through_shell, wait_for, wait_until,
 };
 
 /// A program that lasts, lets go of the terminal of whoever starts it, and tells its pid in a file.
@@ -339,59 +337,9 @@ fn a_daemon_that_is_killed_ends_every_waiting_client_with_an_error() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "ERROR: the daemon went away before it answered\n");
 }
 
-#[test]
-fn a_system_manager_is_told_of_every_change() {
-    let mut sandbox = Sandbox::new("");
-    let path = sandbox.path("notify");
-    let manager = UnixDatagram::bind(&path).unwrap();
-    observe_notifications(&mut sandbox, &manager, path.to_str().unwrap());
-}
-
-#[test]
-fn a_system_manager_may_have_an_abstract_address() {
-    let mut sandbox = Sandbox::new("");
-    // As unique as the folder.
-    let name = sandbox.path("notify").display().to_string();
-    let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
-    observe_notifications(&mut sandbox, &manager, &format!("@{name}"));
-}
-
-#[test]
-fn a_system_manager_that_does_not_listen_is_no_obstacle() {
-    let mut sandbox = Sandbox::new("");
-    for name in ["/nowhere/notify", "nonsense", "@", ""] {
-        let mut command = sandbox.command();
-        command.args(["-d", "-f"]).env("NOTIFY_SOCKET", name);
-        sandbox.run_daemon(command);
-        assert_eq!(sandbox.terminate_daemon().code(), Some(0), "{name:?}");
-    }
-}
-
-fn observe_notifications(sandbox: &mut Sandbox, manager: &UnixDatagram, name: &str) {
-    manager.set_read_timeout(Some(DEADLINE)).unwrap();
-    let told = || {
-        let mut buffer = [0; 4096];
-        let length = manager.recv(&mut buffer).unwrap();
-        let text = String::from_utf8(buffer[..length].to_vec()).unwrap();
-        text.lines().filter(|line| !line.starts_with("STATUS=")).map(String::from).collect::<Vec<_>>()
-    };
-    let mut command = sandbox.command();
-    command.args(["-d", "-f"]).env("NOTIFY_SOCKET", name);
-    sandbox.run_daemon(command);
-    assert_eq!(told(), ["READY=1"]);
-    sandbox.succeed(&["-r"]);
-    let reloading = told();
-    assert_eq!(reloading[0], "RELOADING=1");
-    let time: u64 = reloading[1].strip_prefix("MONOTONIC_USEC=").unwrap().parse().unwrap();
-    assert!(time > 0);
-    assert_eq!(told(), ["READY=1"]);
-    sandbox.terminate_daemon();
-    assert_eq!(told(), ["STOPPING=1"]);
-}
-
 /// A daemon in the background. When this is dropped, it and whatever it runs are ended.
-struct Background {
-    pid: Pid,
+pub(crate) struct Background {
+    pub(crate) pid: Pid,
 }
 
 impl Background {
@@ -402,7 +350,7 @@ impl Background {
     }
 
     /// Takes care of the daemon that serves in this sandbox.
-    fn of(sandbox: &Sandbox) -> Self {
+    pub(crate) fn of(sandbox: &Sandbox) -> Self {
         Self { pid: pid_of_daemon(sandbox) }
     }
 }

@@ -21,6 +21,7 @@ mod lists;
 mod load;
 mod log;
 mod manners;
+mod notify;
 mod on_exit;
 mod own_actions;
 mod real_programs;

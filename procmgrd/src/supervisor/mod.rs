@@ -72,6 +72,17 @@ pub(crate) struct Snapshot<P> {
     pub(crate) enders: Option<Vec<Caller>>,
 }
 
+/// How all programs fare, in numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Overview {
+    /// How many there are, those that linger included.
+    pub(crate) programs: usize,
+    /// How many of them have a main process.
+    pub(crate) running: usize,
+    /// Whether the daemon ends as soon as none of them has.
+    pub(crate) is_ending: bool,
+}
+
 /// When a client is answered that has asked for an action with a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReplyPoint {
@@ -127,6 +138,12 @@ impl<S: Clone> Supervisor<S> {
     pub(crate) fn memories(&self) -> impl Iterator<Item = (&ProgramName, Memory)> {
         let memories = self.programs.iter().map(|(name, program)| (name, program.memory()));
         memories.filter(|(_, memory)| *memory != Memory::Nothing)
+    }
+
+    /// Returns how all programs fare.
+    pub(crate) fn overview(&self) -> Overview {
+        let (programs, running) = (self.programs.count(), self.programs.running());
+        Overview { programs, running, is_ending: self.enders.is_some() }
     }
 
     /// Decides what an event leads to. The effects are to be performed in their order, each once.

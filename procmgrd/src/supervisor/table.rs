@@ -132,6 +132,11 @@ impl<S: Clone> Table<S> {
         mem::take(&mut self.memories)
     }
 
+    /// Returns how many programs there are.
+    pub(crate) fn count(&self) -> usize {
+        self.rows.len()
+    }
+
     /// Returns how many programs have a main process.
     pub(crate) fn running(&self) -> usize {
         self.mains.len()

@@ -17,7 +17,7 @@ use crate::config_source::ConfigSource;
 use crate::descriptors::DescriptorLimit;
 use crate::event_loop::Daemon;
 use crate::journal::{Journal, PackedJournal};
-use crate::notify::Notifier;
+use crate::notify::{Notifier, Told};
 use crate::packed::PackedPath;
 use crate::parcel::{Packer, Slot, Unpacker};
 use crate::pidfd::PidFd;
@@ -64,6 +64,8 @@ struct Handover {
     supervisor: PackedSupervisor,
     server: PackedServer,
     journal: PackedJournal,
+    #[serde(default)]
+    told: Told,
     state: PackedState,
     wards: PackedWards,
     inherited: Vec<Slot>,
@@ -99,6 +101,7 @@ impl Daemon {
             supervisor: PackedSupervisor::pack(self.supervisor.snapshot(), &mut packer),
             server: self.server.pack(&mut packer),
             journal: self.journal.pack(&packer),
+            told: self.notifier.told().clone(),
             state: PackedState { path: self.store.path().into(), folder },
             wards,
             inherited: self.inherited.iter().map(|it| packer.descriptor(it.as_fd())).collect(),
@@ -117,7 +120,7 @@ pub(super) fn unpack(options: Options, arrival: &Arrival) -> io::Result<Daemon> 
     }
     let handover: Handover = serde_json::from_slice(&bytes)?;
     let Handover { base, executable, limit, pidfile, supervisor, server, journal, .. } = handover;
-    let Handover { state, wards, inherited, .. } = handover;
+    let Handover { told, state, wards, inherited, .. } = handover;
 
     limit.raise_again()?;
     let now = Instant::now();
@@ -153,7 +156,7 @@ pub(super) fn unpack(options: Options, arrival: &Arrival) -> io::Result<Daemon> 
         store,
         config: ConfigSource::new(&config, default_socket, base.into()),
         journal,
-        notifier: Notifier::from_environment(),
+        notifier: Notifier::from_environment(!foreground).going_on_with(told),
         pidfile: pidfile.map(|path| PidFile::over(path.into())),
         upgrade: Upgrade::new(executable.into(), arguments),
         inherited: inherited.into_iter().map(|slot| unpacker.take(slot)).collect::<io::Result<_>>()?,

@@ -127,6 +127,7 @@ const ADAPTERS: [(&str, &[&str]); 19] = [
             "procmgrd/src/latin.rs",
             "procmgrd/src/listener.rs",
             "procmgrd/src/lock.rs",
+            "procmgrd/src/notify.rs",
             "procmgrd/src/packed.rs",
             "procmgrd/src/parcel.rs",
             "procmgrd/src/places.rs",
