@@ -43,7 +43,21 @@ pub enum OnExit {
     #[default]
     Leave,
     /// They are stopped first.
-    Stop,
+    Stop {
+        /// How long after that those are killed whose definition does not say it; `None` waits for them without end. The
+        /// file does not say it either: it is for whoever runs the daemon.
+        patience: Option<Duration>,
+    },
+}
+
+impl OnExit {
+    /// Returns how long programs may take to end whose definition does not say it; `None` for as long as they like.
+    pub fn patience(self) -> Option<Duration> {
+        match self {
+            Self::Leave => None,
+            Self::Stop { patience } => patience,
+        }
+    }
 }
 
 /// Whom the signals are for by which the daemon ends a program.

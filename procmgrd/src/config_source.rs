@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::unistd::geteuid;
 use procmgr_config::OnExit;
@@ -47,7 +48,7 @@ impl ConfigSource {
             None => beside(&config.socket_path, ".state"),
         });
         if process::id() == INIT {
-            config.on_exit = OnExit::Stop;
+            config.on_exit = OnExit::Stop { patience: Some(PATIENCE) };
         }
         for definition in &mut config.programs {
             if let Some(folder) = definition.cwd.as_ref().filter(|folder| folder.is_relative()) {
@@ -61,3 +62,6 @@ impl ConfigSource {
 
 /// The first process of a system or container. When it ends, the kernel kills all others: better they end before.
 const INIT: u32 = 1;
+
+/// How long the programs of such a daemon may take to end: whoever ends a container is not patient for long, either.
+const PATIENCE: Duration = Duration::from_secs(10);

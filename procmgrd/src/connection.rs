@@ -379,6 +379,7 @@ fn understand(stream: &UnixStream, body: &[u8], descriptors: Foreign) -> Result<
         Request::List => Ok(Demand::Ask(Question::List)),
         Request::Stop => Ok(Demand::Ask(Question::Stop)),
         Request::Reload => Ok(Demand::Ask(Question::Reload)),
+        Request::Inspect => Ok(Demand::Ask(Question::Inspect)),
         Request::Subscribe => Ok(Demand::Ask(Question::Subscribe)),
         Request::Upgrade => Ok(Demand::Ask(Question::Upgrade)),
         Request::Invoke(invocation) => {

@@ -11,6 +11,7 @@ use std::{iter, mem};
 use procmgr_config::load::Loaded as Config;
 use procmgr_proto::message::Response;
 
+use crate::clock;
 use crate::config_source::ConfigSource;
 use crate::connection::Demand;
 use crate::disposal::Foreign;
@@ -192,7 +193,7 @@ impl Daemon {
         if self.end.is_some() {
             return;
         }
-        for effect in self.supervisor.handle(Instant::now(), event) {
+        for effect in self.supervisor.handle(clock::timestamp(), event) {
             if let Some(answer) = self.perform(effect) {
                 self.step(answer);
             }
@@ -212,8 +213,9 @@ impl Daemon {
                 return Some(Event::Configured { caller, outcome: self.load() });
             }
             Effect::Exit { caller } => self.end = Some(End { caller }),
-            Effect::Terminate { process } => {
-                let result = self.wards.terminate(process).unwrap_or_else(|| process::terminate(process));
+            Effect::Signal { process, signal, scope } => {
+                let result = self.wards.signal(process, signal, scope);
+                let result = result.unwrap_or_else(|| process::signal(process, signal, scope));
                 if let Err(error) = result {
                     journal::not_signalled(process.pid, &error);
                 }

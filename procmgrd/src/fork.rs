@@ -314,11 +314,12 @@ mod tests {
 
     use super::*;
     use crate::state::store::Store;
-    use crate::supervisor::memory::{Aim, Memory, Running};
+    use crate::supervisor::memory::{Aim, Memory, Past, Running};
 
     fn running(main: Option<Process>) -> Memory {
         let definition = Arc::new(Definition::new(ProgramName::new(b"p"), Rule::default()));
-        Memory::Running(Running { main, former: None, definition, aim: Aim::Run, restarts: 0 })
+        let (since, past) = (None, Past::default());
+        Memory::Running(Running { main, former: None, since, definition, aim: Aim::Run, past })
     }
 
     fn reap(process: Process) -> nix::sys::wait::WaitStatus {

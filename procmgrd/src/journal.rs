@@ -79,6 +79,7 @@ impl Journal {
         let (what, is_notable) = match demand {
             Demand::Ask(Question::Ping) => ("ping".to_owned(), false),
             Demand::Ask(Question::List) => ("list".to_owned(), false),
+            Demand::Ask(Question::Inspect) => ("inspection".to_owned(), false),
             Demand::Ask(Question::Subscribe) => ("subscription".to_owned(), false),
             Demand::Ask(Question::Stop) => ("stop of the daemon".to_owned(), true),
             Demand::Ask(Question::Reload) => ("reload of the daemon".to_owned(), true),
@@ -195,6 +196,12 @@ pub(crate) fn report(report: &Report) {
     match report {
         Report::TakenOver { program, pid } => {
             log::info!(target: NOTE, "{program}: taken over from an earlier daemon as pid {pid}");
+        }
+        Report::GivenUp { program, restarts } => log::error!(
+            "{program}: it is given up after {restarts} restarts in a row, and stays down until somebody starts it"
+        ),
+        Report::Killed { program, pid } => {
+            log::warn!("{program}: pid {pid} has not ended in time and is killed");
         }
         Report::StopFailed { program, reason } => log::error!("{program}: cannot be stopped: {reason}"),
         Report::Started { program, pid } => log::info!(target: NOTE, "{program}: started as pid {pid}"),

@@ -2,12 +2,13 @@
 //!
 //! Who has subscribed is `server`'s business; what counts as a change, the supervisor's.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use procmgr_proto::codec::{EncodeError, encode_event};
 use procmgr_proto::event::{self, Requester};
 use procmgr_proto::frame::{CONNECTION_ID, HEADER_LENGTH, Header};
 
+use crate::clock::milliseconds;
 use crate::supervisor::event::{Caller, Cause, Change, Peer};
 
 /// An event, encoded once for all subscribers: each is sent the header with its own id, and the body as it is.
@@ -42,25 +43,6 @@ fn event(change: Change, time: SystemTime) -> event::Event {
     })
 }
 
-/// A clock that is set before 1970 tells 0.
-fn milliseconds(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
 fn requester(Peer { pid, uid, gid }: Peer) -> Requester {
     Requester { pid: pid.0.cast_unsigned(), uid: uid.0, gid: gid.0 }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn a_clock_that_is_wrong_does_no_harm() {
-        assert_eq!(milliseconds(UNIX_EPOCH - Duration::from_secs(1)), 0);
-        assert_eq!(milliseconds(UNIX_EPOCH + Duration::from_millis(1_795_000_000_123)), 1_795_000_000_123);
-    }
 }

@@ -15,9 +15,10 @@ use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 use rustix::process::{Resource, getrlimit};
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{Clock, Moment};
+use crate::clock::{Clock, Moment, StoredTimestamp};
 use crate::descriptors::adopt;
 use crate::packed::senseless;
+use crate::supervisor::event::Timestamp;
 
 /// A descriptor, by the number that it keeps from one image to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +42,11 @@ impl<'a> Packer<'a> {
     pub(crate) fn descriptor(&mut self, descriptor: BorrowedFd<'a>) -> Slot {
         self.descriptors.push(descriptor);
         Slot(descriptor.as_raw_fd())
+    }
+
+    /// Returns the numbers of a timestamp.
+    pub(crate) fn timestamp(&self, timestamp: Timestamp) -> StoredTimestamp {
+        self.clock.stored(timestamp)
     }
 
     /// Returns the number of an instant.
@@ -78,6 +84,16 @@ impl Unpacker {
         }
         let failed = |error: io::Error| format!("cannot take descriptor {number}: {error}");
         adopt(number).map_err(|error| io::Error::new(error.kind(), failed(error)))
+    }
+
+    /// Returns the timestamp of its numbers.
+    pub(crate) fn timestamp(&self, stored: StoredTimestamp) -> Timestamp {
+        self.clock.timestamp(stored)
+    }
+
+    /// Returns the timestamp of these numbers; where there is no second one, it is worked out.
+    pub(crate) fn complete(&self, moment: Moment, time: Option<u64>) -> Timestamp {
+        self.clock.complete(moment, time)
     }
 
     /// Returns the instant of a number.

@@ -1,20 +1,25 @@
 //! Processes by descriptors that stand for them alone, whoever is given their PIDs some day.
 //!
 //! Why one is watched or signalled is not known here.
-#![expect(unsafe_code, reason = "no safe wrapper of the call that tells how a process has ended is at hand")]
+#![expect(
+    unsafe_code,
+    reason = "no safe wrappers of the calls that signal groups and tell how a process has ended are at hand"
+)]
 
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr;
 
 use nix::errno::Errno;
-use nix::libc;
+use nix::libc::{self, SYS_pidfd_send_signal};
+use procmgr_config::KillMode;
 use procmgr_proto::message::ExitStatus;
-use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-use crate::process::exit_status;
+use crate::process::{exit_status, leads_group, number};
 use crate::stat::Stat;
-use crate::supervisor::event::{Pid, Process};
+use crate::supervisor::event::{Pid, Process, Signal as Ending};
 
 /// A process that is no child of ours. Readable once it has ended.
 #[derive(Debug)]
@@ -57,12 +62,40 @@ impl PidFd {
         self.process
     }
 
-    /// Sends SIGTERM. That it has ended already is as good.
-    pub(crate) fn terminate(&self) -> io::Result<()> {
-        match pidfd_send_signal(&self.descriptor, Signal::TERM) {
-            Err(rustix::io::Errno::SRCH) => Ok(()),
+    /// Sends a signal to it, or to the process group that it leads. That it has ended already is as good.
+    pub(crate) fn signal(&self, signal: Ending, scope: KillMode) -> io::Result<()> {
+        let pid = rustix::process::Pid::from_raw(self.process.pid.0);
+        let result = match (scope, pid.filter(|pid| leads_group(*pid))) {
+            (KillMode::Group, Some(leader)) => self.signal_group(leader, number(signal)),
+            (KillMode::Process, _) | (KillMode::Group, None) => {
+                self.send(number(signal).as_raw(), TO_PROCESS)
+            }
+        };
+        match result {
+            Err(Errno::ESRCH) => Ok(()),
             result => Ok(result?),
         }
+    }
+
+    /// Kernels before 6.9 know no groups of descriptors. There it is done by the number, as soon as the descriptor has told
+    /// that it is this process's still.
+    fn signal_group(&self, leader: rustix::process::Pid, signal: Signal) -> nix::Result<()> {
+        match self.send(signal.as_raw(), TO_GROUP) {
+            Err(Errno::EINVAL) => self.signal_group_by_number(leader, signal),
+            result => result,
+        }
+    }
+
+    fn signal_group_by_number(&self, leader: rustix::process::Pid, signal: Signal) -> nix::Result<()> {
+        self.send(NO_SIGNAL, TO_PROCESS)?;
+        kill_process_group(leader, signal).map_err(|errno| Errno::from_raw(errno.raw_os_error()))
+    }
+
+    fn send(&self, number: i32, target: libc::c_uint) -> nix::Result<()> {
+        let (descriptor, more) = (self.descriptor.as_raw_fd(), ptr::null::<libc::siginfo_t>());
+        // SAFETY: the kernel takes numbers and a pointer that may be null, and writes nothing.
+        let result = unsafe { libc::syscall(SYS_pidfd_send_signal, descriptor, number, more, target) };
+        Errno::result(result).map(drop)
     }
 
     /// Returns how the process has ended, which it must have.
@@ -101,6 +134,13 @@ impl AsFd for PidFd {
     }
 }
 
+/// What `pidfd_send_signal` takes for whom a signal is: the process, or `PIDFD_SIGNAL_PROCESS_GROUP`.
+const TO_PROCESS: libc::c_uint = 0;
+const TO_GROUP: libc::c_uint = 1 << 2;
+
+/// Just asks whether there is somebody.
+const NO_SIGNAL: i32 = 0;
+
 /// The kernel's `struct pidfd_info` in its first version.
 #[derive(Debug, Default)]
 #[repr(C)]
@@ -119,6 +159,8 @@ const GET_INFO: libc::Ioctl = nix::request_code_readwrite!(0xff, 11, size_of::<I
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::os::unix::process::CommandExt;
     use std::process::{Child, Command, Stdio};
 
     use rustix::event::{PollFd, PollFlags, poll};
@@ -178,16 +220,55 @@ mod tests {
         // Kernels before 6.15 do not tell any more.
         let later = pidfd.exit_status();
         assert!([ExitStatus::Code(7), ExitStatus::Unknown].contains(&later), "{later}");
-        pidfd.terminate().unwrap();
+        pidfd.signal(Ending::Term, KillMode::Process).unwrap();
     }
 
     #[test]
     fn a_process_is_terminated() {
         let (mut child, process) = child("read line");
         let pidfd = PidFd::open(process).unwrap().unwrap();
-        pidfd.terminate().unwrap();
+        pidfd.signal(Ending::Term, KillMode::Process).unwrap();
         wait(&pidfd);
         assert_eq!(pidfd.exit_status(), ExitStatus::Signal(15));
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_group_is_signalled_with_its_leader_and_nobody_else_with_a_process_that_leads_none() {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "cat & wait"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut leader = command.process_group(0).spawn().unwrap();
+        let pid = Pid(leader.id().cast_signed());
+        let process = Process { pid, started: Stat::of(pid).unwrap().started };
+        let pidfd = PidFd::open(process).unwrap().unwrap();
+        pidfd.signal(Ending::Kill, KillMode::Group).unwrap();
+        // Its end is that of all who might write.
+        let mut output = Vec::new();
+        leader.stdout.take().unwrap().read_to_end(&mut output).unwrap();
+        wait(&pidfd);
+        assert_eq!(pidfd.exit_status(), ExitStatus::Signal(9));
+        leader.wait().unwrap();
+        pidfd.signal(Ending::Kill, KillMode::Group).unwrap();
+
+        // This one is in the group of the tests.
+        let (mut child, process) = child("read line");
+        let pidfd = PidFd::open(process).unwrap().unwrap();
+        pidfd.signal(Ending::Kill, KillMode::Group).unwrap();
+        wait(&pidfd);
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn kernels_that_know_no_groups_of_descriptors_are_asked_by_the_number() {
+        let mut command = Command::new("/bin/cat");
+        let mut leader = command.stdin(Stdio::piped()).process_group(0).spawn().unwrap();
+        let pid = Pid(leader.id().cast_signed());
+        let process = Process { pid, started: Stat::of(pid).unwrap().started };
+        let pidfd = PidFd::open(process).unwrap().unwrap();
+        let number = rustix::process::Pid::from_raw(pid.0).unwrap();
+        pidfd.signal_group_by_number(number, Signal::KILL).unwrap();
+        wait(&pidfd);
+        leader.wait().unwrap();
+        assert_eq!(pidfd.signal_group_by_number(number, Signal::KILL), Err(Errno::ESRCH));
     }
 }

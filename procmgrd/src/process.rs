@@ -4,13 +4,14 @@
 
 use std::io;
 
+use procmgr_config::KillMode;
 use procmgr_proto::message::ExitStatus;
 use rustix::process::{
-    Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, kill_process_group, wait, waitid,
+    Signal, WaitId, WaitIdOptions, WaitOptions, getpgid, kill_process, kill_process_group, wait, waitid,
 };
 
 use crate::pidfd::PidFd;
-use crate::supervisor::event::{Pid, Process, Ticks};
+use crate::supervisor::event::{Pid, Process, Signal as Ending, Ticks};
 
 /// Returns a child that has died, if there is one that has not been collected yet.
 ///
@@ -33,16 +34,33 @@ pub(crate) fn reap() -> io::Result<Option<(Pid, ExitStatus)>> {
     }
 }
 
-/// Sends SIGTERM to a child. That it has been reaped already, and another process has its PID, is as good as done.
-pub(crate) fn terminate(process: Process) -> io::Result<()> {
+/// Sends a signal to a child, or to the group that it leads. That it has been reaped already, and another process has its
+/// PID, is as good as done.
+pub(crate) fn signal(process: Process, signal: Ending, scope: KillMode) -> io::Result<()> {
     match PidFd::open(process) {
-        Ok(Some(pidfd)) => pidfd.terminate(),
+        Ok(Some(pidfd)) => pidfd.signal(signal, scope),
         Ok(None) if process.started != Ticks(0) => Ok(()),
         // Where it cannot be told from others, it is our child nevertheless, and nobody else reaps it.
         Ok(None) | Err(_) => {
             let pid = rustix::process::Pid::from_raw(process.pid.0).ok_or(io::ErrorKind::InvalidInput)?;
-            Ok(kill_process(pid, Signal::TERM)?)
+            match scope {
+                KillMode::Group if leads_group(pid) => Ok(kill_process_group(pid, number(signal))?),
+                KillMode::Process | KillMode::Group => Ok(kill_process(pid, number(signal))?),
+            }
         }
+    }
+}
+
+/// Returns whether a process leads the group that has its number. It may have gone to another one.
+pub(crate) fn leads_group(pid: rustix::process::Pid) -> bool {
+    getpgid(Some(pid)).is_ok_and(|group| group == pid)
+}
+
+/// Returns the kernel's number of a signal.
+pub(crate) fn number(signal: Ending) -> Signal {
+    match signal {
+        Ending::Term => Signal::TERM,
+        Ending::Kill => Signal::KILL,
     }
 }
 

@@ -7,12 +7,13 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use procmgr_config::KillMode;
 use procmgr_proto::message::ExitStatus;
 
 use crate::pidfd::PidFd;
 use crate::poll::{Interest, Poller, Source};
 use crate::stat::Stat;
-use crate::supervisor::event::{Pid, Process};
+use crate::supervisor::event::{Pid, Process, Signal};
 
 /// All of them.
 #[derive(Debug)]
@@ -58,16 +59,16 @@ impl Wards {
         }
     }
 
-    /// Sends SIGTERM to a process; `None` if it is none of ours.
-    pub(crate) fn terminate(&self, process: Process) -> Option<io::Result<()>> {
+    /// Sends a signal to a process, or to the group that it leads; `None` if it is none of ours.
+    pub(crate) fn signal(&self, process: Process, signal: Signal, scope: KillMode) -> Option<io::Result<()>> {
         let watched = self.watched.get(&process.pid).filter(|pidfd| pidfd.process() == process);
         let unwatched = self.unwatched.get(&process.pid).filter(|unwatched| **unwatched == process);
-        let signal = |process: &Process| match PidFd::open(*process) {
-            Ok(Some(pidfd)) => pidfd.terminate(),
+        let open = |process: &Process| match PidFd::open(*process) {
+            Ok(Some(pidfd)) => pidfd.signal(signal, scope),
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
-        watched.map(PidFd::terminate).or_else(|| unwatched.map(signal))
+        watched.map(|pidfd| pidfd.signal(signal, scope)).or_else(|| unwatched.map(open))
     }
 
     /// Returns how the process of this PID has ended, which is known to have, and lets go of it; `None` if it is none of
@@ -172,11 +173,11 @@ mod tests {
         let mut world = World::new(100);
         assert!(world.take_in(process));
         assert!(world.wards.next_deadline().is_none());
-        world.wards.terminate(process).unwrap().unwrap();
+        world.wards.signal(process, Signal::Term, KillMode::Process).unwrap().unwrap();
         assert_eq!(world.wait(), process.pid);
         assert_eq!(world.wards.release(process.pid, &world.poller), Some(ExitStatus::Signal(15)));
         assert_eq!(world.wards.release(process.pid, &world.poller), None);
-        assert!(world.wards.terminate(process).is_none());
+        assert!(world.wards.signal(process, Signal::Term, KillMode::Process).is_none());
         child.wait().unwrap();
         assert!(!world.take_in(process));
     }
@@ -189,7 +190,7 @@ mod tests {
         assert!(world.take_in(first) && world.take_in(second));
         assert_eq!(world.wards.next_deadline(), Some(world.now + PAUSE));
         assert_eq!(world.wards.look(&world.poller, world.now), []);
-        world.wards.terminate(second).unwrap().unwrap();
+        world.wards.signal(second, Signal::Term, KillMode::Process).unwrap().unwrap();
         other.wait().unwrap();
         let later = world.now + PAUSE;
         assert_eq!(world.wards.look(&world.poller, later), [second.pid]);

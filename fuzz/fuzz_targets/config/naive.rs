@@ -217,7 +217,7 @@ fn kill_mode(value: &[u8]) -> Option<KillMode> {
 fn on_exit(value: &[u8]) -> Option<OnExit> {
     match value {
         b"leave" => Some(OnExit::Leave),
-        b"stop" => Some(OnExit::Stop),
+        b"stop" => Some(OnExit::Stop { patience: None }),
         _ => None,
     }
 }

@@ -238,7 +238,7 @@ fn the_folder_of_the_state_is_the_one_that_the_file_names() {
 fn programs_outlive_the_daemon_unless_the_file_says_otherwise() {
     assert_eq!(config("socket-path = /s").on_exit, OnExit::Leave);
     assert_eq!(config("on-exit = leave").on_exit, OnExit::Leave);
-    assert_eq!(config("on-exit = stop").on_exit, OnExit::Stop);
+    assert_eq!(config("on-exit = stop").on_exit, OnExit::Stop { patience: None });
     assert_eq!(config("on-exit = stop\non-exit = leave").on_exit, OnExit::Leave);
     assert_eq!(config("[prog-a]\non-exit = stop").on_exit, OnExit::Leave);
 }
@@ -577,7 +577,7 @@ fn definitions() -> impl Strategy<Value = Definition> {
 
 fn configs() -> impl Strategy<Value = Config> {
     let path = || "[a-z/]{1,9}".prop_map(PathBuf::from);
-    let on_exit = prop_oneof![Just(OnExit::Leave), Just(OnExit::Stop)];
+    let on_exit = prop_oneof![Just(OnExit::Leave), Just(OnExit::Stop { patience: None })];
     let autostart = option::of((1..=u32::MAX).prop_map(Group));
     (path(), option::of(path()), on_exit, autostart, vec(definitions(), 0..5)).prop_map(
         |(socket_path, state_path, on_exit, autostart, mut programs)| {
@@ -598,7 +598,7 @@ fn render(config: &Config) -> Vec<u8> {
     let group = |group: Option<Group>| group.map_or(0, |group| group.0);
     let on_exit = match config.on_exit {
         OnExit::Leave => "leave",
-        OnExit::Stop => "stop",
+        OnExit::Stop { patience: _ } => "stop",
     };
     let mut text = format!(
         "socket-path = {}\non-exit = {on_exit}\ndo-autostart = {}\n\

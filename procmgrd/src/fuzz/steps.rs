@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use procmgr_config::{Action, Allowed, Definition, ProgramName, Rule};
+use procmgr_config::{Action, Allowed, Definition, KillMode, ProgramName, Rule};
 use procmgr_proto::message::ExitStatus;
 
 use crate::fuzz::input::Input;
@@ -55,7 +55,8 @@ pub(crate) fn configuration(input: &mut Input<'_>) -> Vec<Definition> {
         .collect()
 }
 
-/// Returns a program: a bit for each script that it has, one for each that Anna may run; then its delay and its group.
+/// Returns a program: a bit for each script that it has, one for each that Anna may run; then its delays, limits and
+/// group.
 fn definition(name: &str, input: &mut Input<'_>) -> Definition {
     let (scripts, rights, life) = (input.byte(), input.byte(), input.byte());
     let mut definition = Definition::new(ProgramName::new(name.as_bytes()), Rule::default());
@@ -67,6 +68,10 @@ fn definition(name: &str, input: &mut Input<'_>) -> Definition {
     }
     let delay = u64::from(life & 3);
     definition.restart_delay = (delay > 0).then(|| Duration::from_secs(delay));
+    definition.stop_timeout = (life & 8 != 0).then_some(Duration::from_secs(2));
+    definition.kill_mode = if life & 16 != 0 { KillMode::Group } else { KillMode::Process };
+    definition.restart_max_delay = (life & 32 != 0).then_some(Duration::from_secs(5));
+    definition.restart_limit = (life & 64 != 0).then_some(2);
     definition.autostart = (life & 4 != 0).then_some(GROUP);
     definition
 }

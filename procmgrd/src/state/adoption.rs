@@ -24,7 +24,7 @@ pub(crate) fn recall(
                 [main.filter(|main| !has_ended(*main)), Some(*former)]
             }
             Memory::Running(Running { main, former: None, .. }) => [*main, None],
-            Memory::Nothing | Memory::Stopped | Memory::Due { .. } => [None, None],
+            Memory::Nothing | Memory::Stopped(_) | Memory::Failed(_) | Memory::Due { .. } => [None, None],
         };
         let living = candidates.into_iter().flatten().find(|process| wards.take_in(*process, poller, now));
         Recollection { program, memory, living }

@@ -12,7 +12,8 @@ use std::io;
 /// |---|---|
 /// | 1 | the beginning |
 /// | 2 | the restarts in a row are counted |
-pub(crate) const VERSION: u32 = 2;
+/// | 3 | programs fail, runs have a beginning and an end |
+pub(crate) const VERSION: u32 = 3;
 
 /// The oldest version that is understood.
 pub(crate) const OLDEST: u32 = 1;

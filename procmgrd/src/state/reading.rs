@@ -87,9 +87,12 @@ const LONGEST: usize = 1 << 29;
 #[cfg(test)]
 mod tests {
     use std::io::{Seek, Write};
-    use std::time::Instant;
 
     use super::*;
+    use crate::clock::timestamp;
+    use crate::supervisor::memory::Past;
+
+    const STOPPED: Memory = Memory::Stopped(Past { restarts: 0, row: 0, last_exit: None });
 
     fn line(program: &str, memory: &Memory, clock: Clock) -> Vec<u8> {
         let (stored, main) = StoredProgram::new(&ProgramName::new(program.as_bytes()), memory, clock);
@@ -106,10 +109,10 @@ mod tests {
     #[test]
     fn of_each_program_the_last_record_counts() {
         let (clock, life) = (Clock::now(), Life::present().unwrap());
-        let due = Memory::Due { at: Instant::now(), restarts: 2 };
+        let due = Memory::Due { at: timestamp(), past: Past { restarts: 2, ..Past::default() } };
         let file = file(&[
             &header::compose(&life),
-            &line("a", &Memory::Stopped, clock),
+            &line("a", &STOPPED, clock),
             &line("b", &due, clock),
             &line("a", &Memory::Nothing, clock),
         ]);
@@ -122,10 +125,10 @@ mod tests {
     #[test]
     fn what_is_damaged_is_counted_and_harms_no_other_record() {
         let (clock, life) = (Clock::now(), Life::present().unwrap());
-        let (header, good) = (header::compose(&life), line("a", &Memory::Stopped, clock));
+        let (header, good) = (header::compose(&life), line("a", &STOPPED, clock));
         let nonsense = line::compose(None, b"[1,2]");
         let deep = line::compose(None, "[".repeat(100_000).as_bytes());
-        let mut flipped = line("c", &Memory::Stopped, clock);
+        let mut flipped = line("c", &STOPPED, clock);
         flipped[50] ^= 1;
         for (damage, count) in
             [(&b"garbage\n"[..], 1), (b"\n\n", 2), (&[0; 1000], 0), (&nonsense, 1), (&deep, 1), (&flipped, 1)]
@@ -148,7 +151,7 @@ mod tests {
     #[test]
     fn records_of_another_life_are_not_used_at_all() {
         let (clock, life) = (Clock::now(), Life::present().unwrap());
-        let good = line("a", &Memory::Stopped, clock);
+        let good = line("a", &STOPPED, clock);
         read(file(&[b"procmgr-state 2 boot other in pid:[1]\n", &good]), &life, clock).unwrap_err();
         read(file(&[]), &life, clock).unwrap_err();
         read(file(&[&[0xff; 5000]]), &life, clock).unwrap_err();

@@ -10,19 +10,22 @@ use std::time::Duration;
 use procmgr_config::{
     Action, Allowed, Definition, Gid, Group, Identity, KillMode, Membership, ProgramName, Rule, Uid,
 };
+use procmgr_proto::details::PastExit;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{Clock, Moment};
+use crate::clock::{Clock, Moment, StoredTimestamp};
 use crate::latin::Bytes;
 use crate::packed::PackedPath;
 use crate::supervisor::event::{Pid, Process, Ticks};
-use crate::supervisor::memory::{Aim, Memory, Running};
+use crate::supervisor::memory::{Aim, Memory, Past, Running};
 
 /// What is on record about a program. A main process is not in here but beside it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct StoredProgram {
     program: Bytes,
     memory: StoredMemory,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    past: Option<StoredPast>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,15 +33,22 @@ pub(crate) struct StoredProgram {
 enum StoredMemory {
     Nothing,
     Stopped,
+    Failed,
     Due {
         at: Moment,
+        /// The same by the clock on the wall.
         #[serde(default)]
+        time: Option<u64>,
+        /// All that the second version knew of the past.
+        #[serde(default, skip_serializing)]
         restarts: u32,
     },
     Running {
         former: Option<StoredProcess>,
-        aim: StoredAim,
         #[serde(default)]
+        since: Option<StoredTimestamp>,
+        aim: StoredAim,
+        #[serde(default, skip_serializing)]
         restarts: u32,
         definition: Box<StoredDefinition>,
     },
@@ -51,6 +61,24 @@ enum StoredAim {
     Stop,
     End,
     Restart,
+}
+
+/// A [`Past`].
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct StoredPast {
+    #[serde(default)]
+    restarts: u32,
+    #[serde(default)]
+    row: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_exit: Option<StoredExit>,
+}
+
+/// A [`PastExit`]. The status is in the two numbers that it is on the wire.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct StoredExit {
+    status: (u32, u8),
+    time: u64,
 }
 
 /// A [`Process`].
@@ -116,36 +144,60 @@ struct StoredRule {
 impl StoredProgram {
     /// Puts a memory into words, and returns the main process beside it.
     pub(crate) fn new(program: &ProgramName, memory: &Memory, clock: Clock) -> (Self, Option<Process>) {
-        let (memory, main) = match memory {
-            Memory::Nothing => (StoredMemory::Nothing, None),
-            Memory::Stopped => (StoredMemory::Stopped, None),
-            Memory::Due { at, restarts } => {
-                (StoredMemory::Due { at: clock.moment(*at), restarts: *restarts }, None)
+        let (memory, past, main) = match memory {
+            Memory::Nothing => (StoredMemory::Nothing, None, None),
+            Memory::Stopped(past) => (StoredMemory::Stopped, Some(past), None),
+            Memory::Failed(past) => (StoredMemory::Failed, Some(past), None),
+            Memory::Due { at, past } => {
+                let (at, time) = (clock.moment(at.instant), Some(at.time));
+                (StoredMemory::Due { at, time, restarts: 0 }, Some(past), None)
             }
-            Memory::Running(Running { main, former, definition, aim, restarts }) => {
+            Memory::Running(Running { main, former, since, definition, aim, past }) => {
                 let (former, aim, definition) =
                     (former.map(Into::into), (*aim).into(), Box::new((&**definition).into()));
-                (StoredMemory::Running { former, aim, restarts: *restarts, definition }, *main)
+                let since = since.map(|since| clock.stored(since));
+                (StoredMemory::Running { former, since, aim, restarts: 0, definition }, Some(past), *main)
             }
         };
-        (Self { program: Bytes(program.as_bytes().to_vec()), memory }, main)
+        let past = past.filter(|past| **past != Past::default()).map(|past| (*past).into());
+        (Self { program: Bytes(program.as_bytes().to_vec()), memory, past }, main)
     }
 
     /// Returns what the words mean, with the main process that was beside them.
     pub(crate) fn understand(self, main: Option<Process>, clock: Clock) -> (ProgramName, Memory) {
+        let past = self.past.map(Past::from);
+        let known = |restarts| past.unwrap_or(Past { restarts, row: restarts, last_exit: None });
         let memory = match self.memory {
             StoredMemory::Nothing => Memory::Nothing,
-            StoredMemory::Stopped => Memory::Stopped,
-            StoredMemory::Due { at, restarts } => Memory::Due { at: clock.instant(at), restarts },
-            StoredMemory::Running { former, aim, restarts, definition } => Memory::Running(Running {
+            StoredMemory::Stopped => Memory::Stopped(known(0)),
+            StoredMemory::Failed => Memory::Failed(known(0)),
+            StoredMemory::Due { at, time, restarts } => {
+                Memory::Due { at: clock.complete(at, time), past: known(restarts) }
+            }
+            StoredMemory::Running { former, since, aim, restarts, definition } => Memory::Running(Running {
                 main,
                 former: former.map(Into::into),
+                since: since.map(|since| clock.timestamp(since)),
                 definition: Arc::new((*definition).into()),
                 aim: aim.into(),
-                restarts,
+                past: known(restarts),
             }),
         };
         (ProgramName::new(&self.program.0), memory)
+    }
+}
+
+impl From<Past> for StoredPast {
+    fn from(Past { restarts, row, last_exit }: Past) -> Self {
+        let stored = |PastExit { status, time }| StoredExit { status: status.into(), time };
+        Self { restarts, row, last_exit: last_exit.map(stored) }
+    }
+}
+
+impl From<StoredPast> for Past {
+    fn from(StoredPast { restarts, row, last_exit }: StoredPast) -> Self {
+        let exit = |StoredExit { status, time }| PastExit { status: status.into(), time };
+        Self { restarts, row, last_exit: last_exit.map(exit) }
     }
 }
 
@@ -270,9 +322,10 @@ fn is_false(it: &bool) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use procmgr_proto::message::ExitStatus;
 
     use super::*;
+    use crate::clock;
 
     fn process(pid: i32) -> Process {
         Process { pid: Pid(pid), started: Ticks(77) }
@@ -310,20 +363,27 @@ mod tests {
 
     #[test]
     fn every_memory_means_the_same_after_the_way_through_words() {
-        let clock = Clock::now();
-        let running = |main, former, aim, restarts| {
-            let definition = Arc::new(definition());
-            Memory::Running(Running { main, former, definition, aim, restarts })
+        let (clock, now) = (Clock::now(), clock::timestamp());
+        let past = |restarts, row, status: Option<ExitStatus>| {
+            let last_exit = status.map(|status| PastExit { status, time: now.time });
+            Past { restarts, row, last_exit }
         };
+        let running = |main, former, aim, past| {
+            let (since, definition) = (Some(now), Arc::new(definition()));
+            Memory::Running(Running { main, former, since, definition, aim, past })
+        };
+        let none = Past::default();
         for memory in [
             Memory::Nothing,
-            Memory::Stopped,
-            Memory::Due { at: Instant::now() + Duration::from_secs(9), restarts: 3 },
-            running(Some(process(1)), None, Aim::Run, 0),
-            running(None, Some(process(2)), Aim::Run, 4),
-            running(Some(process(1)), None, Aim::Stop, 0),
-            running(Some(process(1)), None, Aim::End, 0),
-            running(Some(process(1)), None, Aim::Restart, u32::MAX),
+            Memory::Stopped(none),
+            Memory::Stopped(past(1, 0, Some(ExitStatus::Code(3)))),
+            Memory::Failed(past(4, 3, Some(ExitStatus::Signal(9)))),
+            Memory::Due { at: now + Duration::from_secs(9), past: past(3, 2, Some(ExitStatus::Unknown)) },
+            running(Some(process(1)), None, Aim::Run, none),
+            running(None, Some(process(2)), Aim::Run, past(4, 4, None)),
+            running(Some(process(1)), None, Aim::Stop, none),
+            running(Some(process(1)), None, Aim::End, none),
+            running(Some(process(1)), None, Aim::Restart, past(u32::MAX, u32::MAX, None)),
         ] {
             let (stored, main) = StoredProgram::new(&ProgramName::new(b"we\xffb"), &memory, clock);
             let text = serde_json::to_string(&stored).unwrap();
@@ -331,6 +391,27 @@ mod tests {
             let expected = (ProgramName::new(b"we\xffb"), memory);
             assert_eq!(stored.understand(main, clock), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn what_earlier_daemons_did_not_put_on_record_is_not_known() {
+        let clock = Clock::now();
+        let understand = |memory: &str| {
+            let text = format!(r#"{{"program":"a","memory":{memory}}}"#);
+            let stored: StoredProgram = serde_json::from_str(&text).unwrap();
+            stored.understand(Some(process(1)), clock).1
+        };
+        let definition = r#"{"name":"a","rules":[]}"#;
+        let memory =
+            format!(r#"{{"running":{{"former":null,"aim":"run","restarts":3,"definition":{definition}}}}}"#);
+        let Memory::Running(Running { since, past, .. }) = understand(&memory) else { panic!() };
+        assert_eq!((since, past), (None, Past { restarts: 3, row: 3, last_exit: None }));
+        let Memory::Due { past, .. } = understand(r#"{"due":{"at":1,"restarts":2}}"#) else { panic!() };
+        assert_eq!(past, Past { restarts: 2, row: 2, last_exit: None });
+        let Memory::Due { at, past } = understand(r#"{"due":{"at":1}}"#) else { panic!() };
+        assert_eq!(past, Past::default());
+        assert!(at.time <= clock::timestamp().time, "what is not on record is worked out");
+        assert_eq!(understand(r#""stopped""#), Memory::Stopped(Past::default()));
     }
 
     #[test]

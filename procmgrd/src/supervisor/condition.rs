@@ -10,6 +10,10 @@ use crate::supervisor::event::Pid;
 
 /// What can be told of a program, but for its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a word that is said or not, whatever the others are"
+)]
 pub(crate) struct Condition {
     pub(crate) state: State,
     pub(crate) main: Option<Pid>,
@@ -19,6 +23,8 @@ pub(crate) struct Condition {
     pub(crate) is_lingering: bool,
     /// It runs under an older definition.
     pub(crate) is_outdated: bool,
+    /// It has died too often, and is not started again.
+    pub(crate) is_failed: bool,
 }
 
 impl Condition {
@@ -29,11 +35,12 @@ impl Condition {
         is_adopted: false,
         is_lingering: false,
         is_outdated: false,
+        is_failed: false,
     };
 
     /// Returns what subscribers are told.
     pub(crate) fn of(&self, name: &ProgramName) -> ProgramStatus {
-        let marks = [self.lingering(), self.adopted(), self.outdated()];
+        let marks = [self.lingering(), self.adopted(), self.outdated(), self.failed()];
         ProgramStatus {
             name: name.as_bytes().to_vec(),
             state: self.state.clone(),
@@ -50,12 +57,11 @@ impl Condition {
             State::Restarting | State::BackOff => Some("restarting"),
             _ => None,
         };
-        let tokens = [Some(is_alive), self.lingering(), expected, self.adopted(), self.outdated()];
-        ProgramEntry {
-            name: name.as_bytes().to_vec(),
-            tokens: tokens.into_iter().flatten().map(Vec::from).collect(),
-        }
+        let marks = [self.adopted(), self.outdated(), self.failed()];
+        let tokens = [Some(is_alive), self.lingering(), expected].into_iter().chain(marks);
+        ProgramEntry { name: name.as_bytes().to_vec(), tokens: tokens.flatten().map(Vec::from).collect() }
     }
+
     fn lingering(&self) -> Option<&'static str> {
         self.is_lingering.then_some("lingering")
     }
@@ -66,5 +72,9 @@ impl Condition {
 
     fn outdated(&self) -> Option<&'static str> {
         self.is_outdated.then_some("outdated")
+    }
+
+    fn failed(&self) -> Option<&'static str> {
+        self.is_failed.then_some("failed")
     }
 }

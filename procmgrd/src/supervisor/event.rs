@@ -3,10 +3,11 @@
 //! What follows from an event is decided next door, in `program` and in the supervisor itself.
 
 use std::fmt;
+use std::ops::Add;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use procmgr_config::{Action, Config, Definition, Gid, Group, ProgramName, Rule, Uid};
+use procmgr_config::{Action, Config, Definition, Gid, Group, KillMode, ProgramName, Rule, Uid};
 use procmgr_proto::event::ProgramStatus;
 use procmgr_proto::message::{ExitStatus, Invocation, Response};
 
@@ -57,8 +58,8 @@ pub(crate) enum Effect<S> {
     Remember { program: ProgramName, memory: Memory },
     /// Run a script.
     Spawn(Spawn<S>),
-    /// Send SIGTERM to a process, which is a main process, unless it has died meanwhile.
-    Terminate { process: Process },
+    /// Send a signal to a process, which is a main process, or to the group that it leads, unless it has died meanwhile.
+    Signal { process: Process, signal: Signal, scope: KillMode },
     /// Answer a request. Each request is answered once, by this or by `Exit`.
     Reply { caller: Caller, response: Response },
     /// Read the configuration again.
@@ -74,6 +75,40 @@ pub(crate) enum Effect<S> {
     /// Tell whoever has subscribed. Those of one event come before all else that follows from it, so that nobody learns
     /// of a change from an answer before it is told.
     Publish(Change),
+}
+
+/// A point in time by two clocks: one that only ever goes on, by which it is decided what is due, and the one on the wall,
+/// which is for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Timestamp {
+    pub(crate) instant: Instant,
+    /// In milliseconds since 1970. Told as it was when it was looked at, however the clock is set later.
+    pub(crate) time: u64,
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    /// What is too far ahead for the clocks is as good as never.
+    fn add(self, pause: Duration) -> Self {
+        let milliseconds = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            instant: self.instant.checked_add(pause).unwrap_or(self.instant + NEVER),
+            time: self.time.saturating_add(milliseconds),
+        }
+    }
+}
+
+/// Some hundred years.
+const NEVER: Duration = Duration::from_secs(1 << 32);
+
+/// A signal by which the daemon ends a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// SIGTERM: it is to end.
+    Term,
+    /// SIGKILL: it ends.
+    Kill,
 }
 
 /// A script that is to be run.
@@ -109,6 +144,8 @@ pub(crate) struct Job {
     pub(crate) definition: Arc<Definition>,
     pub(crate) action: Action,
     pub(crate) caller: Option<Caller>,
+    /// When it was decided to run it.
+    pub(crate) at: Timestamp,
 }
 
 /// Who has asked for something, and where the answer goes: one request of one connection.
@@ -169,6 +206,8 @@ pub(crate) enum Question {
     Stop,
     /// To read its configuration again.
     Reload,
+    /// Which programs there are, and what they have gone through.
+    Inspect,
     /// What the programs are, and each change of one from now on.
     Subscribe,
     /// To execute its executable anew.
@@ -210,6 +249,10 @@ pub(crate) enum Report {
     StartFailed { program: ProgramName, reason: String, retry: Option<Restart> },
     /// A main process has come to its end; the program is perhaps started again.
     Ended { program: ProgramName, pid: Pid, status: ExitStatus, restart: Option<Restart> },
+    /// A program has died after so many restarts in a row, and is not started again.
+    GivenUp { program: ProgramName, restarts: u32 },
+    /// A program has not ended in time, and is killed.
+    Killed { program: ProgramName, pid: Pid },
     /// The stop of a program that the daemon itself has asked for has failed.
     StopFailed { program: ProgramName, reason: String },
     /// A new configuration is in force; there may be something to remark about it.
@@ -231,7 +274,7 @@ pub(crate) enum Report {
 pub(crate) struct Restart {
     /// How long after the death.
     pub(crate) delay: Duration,
-    /// The how-manieth in a row it is, since somebody has asked for a start.
+    /// The how-manieth in a row it is, since somebody has asked for a start and since the last run that was stable.
     pub(crate) number: u32,
 }
 

@@ -3,11 +3,11 @@
 //! When it changes, `program` says; where it is kept, the core does not know.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use procmgr_config::{Definition, ProgramName};
+use procmgr_proto::details::PastExit;
 
-use crate::supervisor::event::Process;
+use crate::supervisor::event::{Process, Timestamp};
 
 /// What is on record about a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,13 +15,14 @@ pub(crate) enum Memory {
     /// Nothing: it is down, and nobody has asked for that.
     Nothing,
     /// It was stopped on request, and stays so until somebody asks for more.
-    Stopped,
+    Stopped(Past),
+    /// It has died too often, and stays down until somebody asks for more.
+    Failed(Past),
     /// It is to be started, for nobody, at this time.
     Due {
         /// When. It may be long over.
-        at: Instant,
-        /// How many times in a row it has been started for nobody.
-        restarts: u32,
+        at: Timestamp,
+        past: Past,
     },
     /// It has a main process.
     Running(Running),
@@ -34,11 +35,23 @@ pub(crate) struct Running {
     pub(crate) main: Option<Process>,
     /// The process that is the main process until `main` has been executed.
     pub(crate) former: Option<Process>,
+    /// When it was decided to start `main`; `None` if an earlier version has not put that on record.
+    pub(crate) since: Option<Timestamp>,
     /// What it was started by.
     pub(crate) definition: Arc<Definition>,
     pub(crate) aim: Aim,
-    /// How many times in a row it has been started for nobody.
+    pub(crate) past: Past,
+}
+
+/// What a program has gone through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Past {
+    /// How many times it has been started again for nobody, or is to be, since somebody has asked for a start.
     pub(crate) restarts: u32,
+    /// How many of those are in a row, without a stable run in between.
+    pub(crate) row: u32,
+    /// How a main process of it has ended the last time.
+    pub(crate) last_exit: Option<PastExit>,
 }
 
 /// What is to become of a program that runs.

@@ -27,14 +27,16 @@ use procmgr_proto::message::{Code, ExitStatus, Invocation, Response};
 
 use crate::supervisor::access::Person;
 use crate::supervisor::call::{Call, refuse, reply, shown};
-use crate::supervisor::event::{Caller, Cause, Control, Effect, Event, Job, Pid, Process, Question, Report};
+use crate::supervisor::event::{
+    Caller, Cause, Control, Effect, Event, Job, Pid, Process, Question, Report, Timestamp,
+};
 use crate::supervisor::memory::{Memory, Recollection};
 use crate::supervisor::program::{ENDS_BEFORE, Program};
 use crate::supervisor::table::Table;
 
-/// How many programs one [`Event::Deadline`] starts at the most. Others are due still, and come next, but the
+/// How many programs one [`Event::Deadline`] starts or kills at the most. Others are due still, and come next, but the
 /// requests that have arrived in the meantime go first: ten thousand programs to be started keep nobody waiting.
-const STARTS_PER_DEADLINE: usize = 8;
+const DUE_PER_DEADLINE: usize = 8;
 
 /// Decides what is to be done with the programs of one daemon.
 #[derive(Debug)]
@@ -147,7 +149,7 @@ impl<S: Clone> Supervisor<S> {
     }
 
     /// Decides what an event leads to. The effects are to be performed in their order, each once.
-    pub(crate) fn handle(&mut self, now: Instant, event: Event<S>) -> Vec<Effect<S>> {
+    pub(crate) fn handle(&mut self, now: Timestamp, event: Event<S>) -> Vec<Effect<S>> {
         let mut effects = self.decide(now, event);
         if self.enders.is_some() && self.programs.running() == 0 {
             self.end(&mut effects);
@@ -163,14 +165,14 @@ impl<S: Clone> Supervisor<S> {
         self.programs.first_due().map(|(due, _)| due)
     }
 
-    fn decide(&mut self, now: Instant, event: Event<S>) -> Vec<Effect<S>> {
+    fn decide(&mut self, now: Timestamp, event: Event<S>) -> Vec<Effect<S>> {
         let mut effects = Vec::new();
         match event {
             Event::Recalled { programs } => self.recalled(now, programs, &mut effects),
             Event::Autostart(group) => self.autostart(now, group),
-            Event::Asked { caller, question } => self.asked(caller, question, &mut effects),
+            Event::Asked { caller, question } => self.asked(now, caller, question, &mut effects),
             Event::Invoked { caller, groups, invocation, stdio } => {
-                self.invoked(caller, &groups, invocation, stdio, &mut effects);
+                self.invoked(now, caller, &groups, invocation, stdio, &mut effects);
             }
             Event::Spawned { job, process } => self.spawned(&job, process, &mut effects),
             Event::SpawnFailed { job, reason } => self.spawn_failed(now, &job, &reason, &mut effects),
@@ -179,7 +181,7 @@ impl<S: Clone> Supervisor<S> {
             Event::Signaled(Control::Reload) => effects.push(Effect::LoadConfig { caller: None }),
             // Whoever asks twice does not want to wait for the programs any longer.
             Event::Signaled(Control::Terminate) if self.enders.is_some() => self.end(&mut effects),
-            Event::Signaled(Control::Terminate) => self.begin_end(None, &mut effects),
+            Event::Signaled(Control::Terminate) => self.begin_end(now, None, &mut effects),
             Event::Configured { caller, outcome } => self.configured(caller, outcome, &mut effects),
             Event::Rehearsed => effects.extend(self.upgrader.map(|_| Effect::HandOver)),
             Event::NotUpgraded { reason } => self.not_upgraded(reason, &mut effects),
@@ -192,7 +194,7 @@ impl<S: Clone> Supervisor<S> {
     }
 
     /// Goes on with what an earlier daemon has left. Programs that the configuration does not name linger if they run.
-    fn recalled(&mut self, now: Instant, programs: Vec<Recollection>, effects: &mut Vec<Effect<S>>) {
+    fn recalled(&mut self, now: Timestamp, programs: Vec<Recollection>, effects: &mut Vec<Effect<S>>) {
         for Recollection { program: name, memory, living } in programs {
             if self.programs.get(&name).is_none() {
                 if living.is_none() {
@@ -205,7 +207,7 @@ impl<S: Clone> Supervisor<S> {
         }
     }
 
-    fn autostart(&mut self, now: Instant, group: Group) {
+    fn autostart(&mut self, now: Timestamp, group: Group) {
         for name in self.programs.names() {
             self.programs.update(&name, Cause::default(), |program| {
                 if program.definition().is_some_and(|definition| definition.autostart == Some(group)) {
@@ -215,12 +217,16 @@ impl<S: Clone> Supervisor<S> {
         }
     }
 
-    fn asked(&mut self, caller: Caller, question: Question, effects: &mut Vec<Effect<S>>) {
+    fn asked(&mut self, now: Timestamp, caller: Caller, question: Question, effects: &mut Vec<Effect<S>>) {
         match question {
             Question::Ping => effects.push(reply(caller, Response::Done)),
             Question::List => {
                 let programs = self.programs.iter().map(|(name, program)| program.condition().entry(name));
                 effects.push(reply(caller, Response::Programs(programs.collect())));
+            }
+            Question::Inspect => {
+                let programs = self.programs.iter().map(|(_, program)| program.details());
+                effects.push(reply(caller, Response::Inspected(programs.collect())));
             }
             Question::Subscribe => {
                 let programs = self.programs.iter().map(|(name, program)| program.condition().of(name));
@@ -232,7 +238,7 @@ impl<S: Clone> Supervisor<S> {
                 let text = "only root and the user of the daemon may stop, reload or upgrade it";
                 effects.push(refuse(caller, Code::Eperm, text));
             }
-            Question::Stop => self.begin_end(Some(caller), effects),
+            Question::Stop => self.begin_end(now, Some(caller), effects),
             Question::Upgrade if self.upgrader.is_some() => {
                 effects.push(refuse(caller, Code::Busy, "an upgrade is under way"));
             }
@@ -246,6 +252,7 @@ impl<S: Clone> Supervisor<S> {
 
     fn invoked(
         &mut self,
+        now: Timestamp,
         caller: Caller,
         groups: &[Gid],
         invocation: Invocation,
@@ -271,7 +278,7 @@ impl<S: Clone> Supervisor<S> {
         let name = name.clone();
         let call = Call::new(caller, arguments, stdio);
         let cause = Cause::request(Some(caller));
-        self.programs.update(&name, cause, |program| program.invoke(action, call, effects));
+        self.programs.update(&name, cause, |program| program.invoke(now, action, call, effects));
     }
 
     fn spawned(&mut self, job: &Job, process: Process, effects: &mut Vec<Effect<S>>) {
@@ -289,10 +296,17 @@ impl<S: Clone> Supervisor<S> {
         }
     }
 
-    fn spawn_failed(&mut self, now: Instant, job: &Job, reason: &str, effects: &mut Vec<Effect<S>>) {
+    fn spawn_failed(&mut self, now: Timestamp, job: &Job, reason: &str, effects: &mut Vec<Effect<S>>) {
         let failure = (job.action == Action::Start).then(|| reason.to_owned());
         let cause = Cause { by: job.caller, ended: None, failure };
-        let change = |program: &mut Program<S>| program.spawn_failed(now, job, reason, effects);
+        let (is_ending, patience) = (self.enders.is_some(), self.standing.on_exit.patience());
+        let change = |program: &mut Program<S>| {
+            program.spawn_failed(now, job, reason, effects);
+            // What somebody else wanted to stop has to end nevertheless.
+            if is_ending {
+                program.end(now, patience, effects);
+            }
+        };
         match ReplyPoint::of(&job.action) {
             // A process that is no more may have put itself on record.
             ReplyPoint::Spawned => {
@@ -304,7 +318,7 @@ impl<S: Clone> Supervisor<S> {
         }
     }
 
-    fn exited(&mut self, now: Instant, pid: Pid, status: ExitStatus, effects: &mut Vec<Effect<S>>) {
+    fn exited(&mut self, now: Timestamp, pid: Pid, status: ExitStatus, effects: &mut Vec<Effect<S>>) {
         if let Some(name) = self.programs.of_main(pid).cloned() {
             let by = self.programs.get(&name).and_then(|(_, program)| program.stopper());
             let cause = Cause { by, ended: Some(status), failure: None };
@@ -314,11 +328,13 @@ impl<S: Clone> Supervisor<S> {
         }
     }
 
-    fn deadline(&mut self, now: Instant, effects: &mut Vec<Effect<S>>) {
-        for _ in 0..STARTS_PER_DEADLINE {
-            let Some((_, name)) = self.programs.first_due().filter(|(due, _)| *due <= now) else { break };
+    fn deadline(&mut self, now: Timestamp, effects: &mut Vec<Effect<S>>) {
+        for _ in 0..DUE_PER_DEADLINE {
+            let Some((_, name)) = self.programs.first_due().filter(|(due, _)| *due <= now.instant) else {
+                break;
+            };
             let name = name.clone();
-            self.programs.update(&name, Cause::default(), |program| program.deadline(effects));
+            self.programs.update(&name, Cause::default(), |program| program.deadline(now, effects));
         }
     }
 
@@ -329,18 +345,19 @@ impl<S: Clone> Supervisor<S> {
     }
 
     /// Ends the daemon, after its programs if they are to end with it.
-    fn begin_end(&mut self, caller: Option<Caller>, effects: &mut Vec<Effect<S>>) {
+    fn begin_end(&mut self, now: Timestamp, caller: Option<Caller>, effects: &mut Vec<Effect<S>>) {
         let is_new = self.enders.is_none();
         self.enders.get_or_insert_default().extend(caller);
         match self.standing.on_exit {
             OnExit::Leave => self.end(effects),
-            OnExit::Stop if is_new => {
+            OnExit::Stop { patience } if is_new => {
                 effects.push(Effect::Report(Report::Stopping { programs: self.programs.running() }));
                 for name in self.programs.names() {
-                    self.programs.update(&name, Cause::request(caller), |program| program.end(effects));
+                    self.programs
+                        .update(&name, Cause::request(caller), |program| program.end(now, patience, effects));
                 }
             }
-            OnExit::Stop => {}
+            OnExit::Stop { .. } => {}
         }
     }
 

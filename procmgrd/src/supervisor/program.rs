@@ -24,28 +24,33 @@
 //! |---|---|---|---|
 //! | Down | | | forgotten |
 //! | Starting | | | lingers |
-//! | Up | → Backoff with a delay, else → Down; lingering: forgotten | | lingers |
-//! | Stopping | → Down [Exited to each waiting]; lingering: forgotten | | lingers |
-//! | Restarting | → Starting [Exited to each waiting, Spawn for the restarter]; lingering: forgotten [Refuse NOPROG] | | lingers |
+//! | Up | → Backoff with a delay, or → Down, failed, at the limit; else → Down; lingering: forgotten | | lingers |
+//! | Stopping | → Down [Exited to each waiting]; lingering: forgotten | [kill, once] | lingers |
+//! | Restarting | → Starting [Exited to each waiting, Spawn for the restarter]; lingering: forgotten [Refuse NOPROG] | [kill, once] | lingers |
 //! | Backoff | | → Starting [Spawn for nobody] | forgotten |
 //!
 //! | state | the daemon is to end, and programs with it | what an earlier daemon has left: it lives | … it is dead |
 //! |---|---|---|---|
-//! | Down | | was running: → Up; stopping: → Stopping [stop action]; restarting: → Restarting [stop action] | was running: as after a death; stopping: → Down; restarting: → Backoff, due now; in Backoff: → Backoff, due as before |
+//! | Down | | was running: → Up; stopping: → Stopping [stop action]; restarting: → Restarting [stop action] | was running: as after a death; stopping: → Down; restarting: → Backoff, due now; in Backoff: → Backoff, due as before; failed: → Down, failed |
 //! | Up | → Stopping [stop action] | | |
-//! | Stopping | | | |
-//! | Restarting | → Stopping [Refuse the restarter SHUTDOWN] | | |
+//! | Stopping | with a deadline, if it had none | | |
+//! | Restarting | → Stopping, as above [Refuse the restarter SHUTDOWN] | | |
 //! | Backoff | → Down | | |
 //!
-//! The *stop action* is the stop script, or else SIGTERM. A start that lacks its script is refused NOCMD, for nobody
+//! The *stop action* is the stop script, or else SIGTERM; with the first one of a run its stop-timeout begins, at the end
+//! of which is the deadline. When the daemon is to end, a stop script that failed changes nothing; what was killed is
+//! never Up again. A start that lacks its script is refused NOCMD, for nobody
 //! it is reported and → Down; a restart without a script needs one for the start. Any other script that could not be
 //! executed is refused SPAWN. Restarting is Stopping with a start that comes next. An exit concerns a program only if
-//! it is of its main process *now*: after a restart script the old process is nobody's.
+//! it is of its main process *now*: after a restart script the old process is nobody's. What has failed is Down, and
+//! stays so until somebody asks for a start.
 //!
 //! A reload with a script is refused NOTRUNNING in Down and Backoff and BUSY in Starting, and spawned beside in
 //! the others; without one it is a restart. Signal and status are spawned, or answered, in every state. Of what
 //! lingers, everything that concerns its run is possible; to start it again, by whatever way, is refused NOPROG.
 
+mod deaths;
+mod ending;
 pub(crate) mod state;
 mod succession;
 
@@ -54,12 +59,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use procmgr_config::{Action, Allowed, Definition, ProgramName, Rule};
-use procmgr_proto::message::{Code, ExitStatus, Response};
+use procmgr_proto::message::{Code, Response};
 
 use crate::supervisor::call::{Call, refuse, reply};
-use crate::supervisor::event::{Caller, Effect, Job, Pid, Process, Report, Restart, Spawn};
-use crate::supervisor::memory::Memory;
-use crate::supervisor::program::state::{Origin, Rest, Run, State};
+use crate::supervisor::event::{Caller, Effect, Job, Pid, Process, Report, Spawn, Timestamp};
+use crate::supervisor::memory::{Memory, Past};
+use crate::supervisor::program::state::{Origin, Patience, Rest, Run, State};
 
 /// One program.
 #[derive(Clone, Debug)]
@@ -67,8 +72,7 @@ pub(crate) struct Program<S> {
     pub(crate) name: ProgramName,
     /// What the configuration says today; `None` if the program is gone from it and lingers.
     pub(crate) definition: Option<Arc<Definition>>,
-    /// How many times in a row it has been started, or is to be, for nobody.
-    pub(crate) restarts: u32,
+    pub(crate) past: Past,
     pub(crate) state: State<S>,
 }
 
@@ -78,27 +82,33 @@ impl<S: Clone> Program<S> {
         Self {
             name: definition.name.clone(),
             definition: Some(definition),
-            restarts: 0,
+            past: Past::default(),
             state: State::Down(Rest::Idle),
         }
     }
 
     /// Creates a program that the configuration does not name, and of which nothing is left unless it is recalled.
     pub(crate) fn unnamed(name: ProgramName) -> Self {
-        Self { name, definition: None, restarts: 0, state: State::Down(Rest::Idle) }
+        Self { name, definition: None, past: Past::default(), state: State::Down(Rest::Idle) }
     }
 
     /// Performs an action that a client asks for and may ask for.
-    pub(crate) fn invoke(&mut self, action: Action, call: Call<S>, effects: &mut Vec<Effect<S>>) {
+    pub(crate) fn invoke(
+        &mut self,
+        now: Timestamp,
+        action: Action,
+        call: Call<S>,
+        effects: &mut Vec<Effect<S>>,
+    ) {
         match action {
-            Action::Start => self.start(call, effects),
-            Action::Stop => self.stop(call, effects),
-            Action::Restart => self.restart(call, effects),
-            Action::Reload => self.reload(call, effects),
+            Action::Start => self.start(now, call, effects),
+            Action::Stop => self.stop(now, call, effects),
+            Action::Restart => self.restart(now, call, effects),
+            Action::Reload => self.reload(now, call, effects),
             Action::Signal | Action::Custom(_) => {
-                self.run_beside_or(action, call, effects, |_| Response::Done);
+                self.run_beside_or(now, action, call, effects, |_| Response::Done);
             }
-            Action::Status => self.run_beside_or(action, call, effects, |program| Response::Status {
+            Action::Status => self.run_beside_or(now, action, call, effects, |program| Response::Status {
                 running: program.main().is_some(),
             }),
         }
@@ -106,9 +116,9 @@ impl<S: Clone> Program<S> {
 
     /// Takes note that the script of a start or restart has been executed: it is the main process from now on.
     pub(crate) fn main_spawned(&mut self, job: &Job, process: Process, effects: &mut Vec<Effect<S>>) {
-        self.restarts = self.restarts_by(job);
+        self.past = self.past_by(job);
         let definition = Arc::clone(&job.definition);
-        let run = Run { main: process, definition, origin: Origin::Own };
+        let run = Run { main: process, since: Some(job.at), definition, origin: Origin::Own };
         let superseded = mem::replace(&mut self.state, State::Up(run));
         effects.push(match job.caller {
             Some(caller) => reply(caller, Response::Done),
@@ -123,7 +133,7 @@ impl<S: Clone> Program<S> {
     /// Takes note that the script of a job could not be executed.
     pub(crate) fn spawn_failed(
         &mut self,
-        now: Instant,
+        now: Timestamp,
         job: &Job,
         reason: &str,
         effects: &mut Vec<Effect<S>>,
@@ -139,45 +149,22 @@ impl<S: Clone> Program<S> {
         }
     }
 
-    /// Takes note that the main process has come to its end.
-    pub(crate) fn main_exited(&mut self, now: Instant, status: ExitStatus, effects: &mut Vec<Effect<S>>) {
-        let before = self.memory();
-        match mem::replace(&mut self.state, State::Down(Rest::Idle)) {
-            State::Up(run) => self.die(
-                now,
-                |program, restart| Report::Ended { program, pid: run.main.pid, status, restart },
-                effects,
-            ),
-            State::Stopping { run, waiting, next, rest } => {
-                let (program, pid) = (self.name.clone(), run.main.pid);
-                effects.push(Effect::Report(Report::Ended { program, pid, status, restart: None }));
-                effects.extend(waiting.into_iter().map(|caller| reply(caller, Response::Exited(status))));
-                match next {
-                    Some(call) => self.begin(call, before, effects),
-                    None => self.state = State::Down(rest),
-                }
-            }
-            other @ (State::Down(_) | State::Starting { .. } | State::Backoff { .. }) => {
-                debug_assert!(false, "{} has no main process", self.name);
-                self.state = other;
-            }
-        }
-    }
-
-    /// Starts the program, for nobody, now that the time for it has come.
-    pub(crate) fn deadline(&mut self, effects: &mut Vec<Effect<S>>) {
-        if self.start_due().is_some() {
-            self.begin(Call::of_nobody(), self.memory(), effects);
+    /// Does what is due: starts the program, for nobody, or kills it.
+    pub(crate) fn deadline(&mut self, now: Timestamp, effects: &mut Vec<Effect<S>>) {
+        match self.state {
+            State::Backoff { .. } => self.begin(now, Call::of_nobody(), self.memory(), effects),
+            State::Stopping { patience: Patience::Until(_), .. } => self.kill(effects),
+            State::Down(_) | State::Starting { .. } | State::Up(_) | State::Stopping { .. } => {}
         }
     }
 
     /// Has the program started, for nobody, as soon as its turn comes, if it is down or about to be and nobody has asked for
     /// that.
-    pub(crate) fn autostart(&mut self, now: Instant) {
+    pub(crate) fn autostart(&mut self, now: Timestamp) {
         match &mut self.state {
             State::Down(Rest::Idle) => self.state = State::Backoff { until: now },
             State::Stopping { next: next @ None, rest: Rest::Idle, .. } => *next = Some(Call::of_nobody()),
-            State::Down(Rest::Stopped)
+            State::Down(Rest::Stopped | Rest::Failed)
             | State::Starting { .. }
             | State::Up(_)
             | State::Stopping { .. }
@@ -221,11 +208,12 @@ impl<S: Clone> Program<S> {
         self.run().map(|run| run.main.pid)
     }
 
-    /// Returns when the program is to be started, if it is.
-    pub(crate) fn start_due(&self) -> Option<Instant> {
+    /// Returns when something is due: that it is started, or killed.
+    pub(crate) fn due(&self) -> Option<Instant> {
         match self.state {
-            State::Backoff { until } => Some(until),
-            State::Down(_) | State::Starting { .. } | State::Up(_) | State::Stopping { .. } => None,
+            State::Backoff { until } => Some(until.instant),
+            State::Stopping { patience, .. } => patience.end(),
+            State::Down(_) | State::Starting { .. } | State::Up(_) => None,
         }
     }
 
@@ -259,49 +247,16 @@ impl<S: Clone> Program<S> {
         }
     }
 
-    fn start(&mut self, call: Call<S>, effects: &mut Vec<Effect<S>>) {
+    fn start(&mut self, now: Timestamp, call: Call<S>, effects: &mut Vec<Effect<S>>) {
         match self.state {
-            State::Down(_) | State::Backoff { .. } => self.begin(call, self.memory(), effects),
+            State::Down(_) | State::Backoff { .. } => self.begin(now, call, self.memory(), effects),
             State::Starting { .. } | State::Up(_) | State::Stopping { .. } => {
                 self.refuse_busy(&call, effects);
             }
         }
     }
 
-    fn stop(&mut self, call: Call<S>, effects: &mut Vec<Effect<S>>) {
-        match mem::replace(&mut self.state, State::Down(Rest::Stopped)) {
-            State::Down(rest) => {
-                self.state = State::Down(rest);
-                self.refuse_down(&call, effects);
-            }
-            starting @ State::Starting { .. } => {
-                self.state = starting;
-                self.refuse_busy(&call, effects);
-            }
-            State::Up(run) => self.stop_run(run, Vec::new(), Rest::Stopped, call, effects),
-            State::Stopping { run, waiting, next, rest: _ } => {
-                let restarter = next.and_then(|call| call.caller);
-                effects.extend(restarter.map(|caller| self.cancelled(caller, "stopped")));
-                self.stop_run(run, waiting, Rest::Stopped, call, effects);
-            }
-            State::Backoff { .. } => effects.extend(call.caller.map(|caller| reply(caller, Response::Done))),
-        }
-    }
-
-    fn stop_run(
-        &mut self,
-        run: Run,
-        mut waiting: Vec<Caller>,
-        rest: Rest,
-        call: Call<S>,
-        effects: &mut Vec<Effect<S>>,
-    ) {
-        waiting.extend(call.caller);
-        effects.push(self.stop_effect(&run, call));
-        self.state = State::Stopping { run, waiting, next: None, rest };
-    }
-
-    fn restart(&mut self, call: Call<S>, effects: &mut Vec<Effect<S>>) {
+    fn restart(&mut self, now: Timestamp, call: Call<S>, effects: &mut Vec<Effect<S>>) {
         let Some(definition) = self.definition.clone() else {
             return self.refuse_lingering(&call, effects);
         };
@@ -310,10 +265,10 @@ impl<S: Clone> Program<S> {
             (State::Starting { .. } | State::Stopping { next: Some(_), .. }, _) => {
                 self.refuse_busy(&call, effects);
             }
-            (State::Backoff { .. }, _) => self.begin(call, self.memory(), effects),
+            (State::Backoff { .. }, _) => self.begin(now, call, self.memory(), effects),
             (State::Up(run) | State::Stopping { run, next: None, .. }, Some(_)) => {
                 let main = run.main.pid;
-                effects.push(self.spawn(definition, Action::Restart, Some(main), call));
+                effects.push(self.spawn(now, definition, Action::Restart, Some(main), call));
             }
             // Without a start script the program would be stopped and stay so: better not begin.
             (State::Up(_) | State::Stopping { next: None, .. }, None)
@@ -325,15 +280,15 @@ impl<S: Clone> Program<S> {
                 let run = run.clone();
                 let Call { caller, stdio, .. } = &call;
                 let stop = Call { caller: *caller, arguments: Vec::new(), stdio: stdio.clone() };
-                effects.push(self.stop_effect(&run, stop));
-                let next = Some(call);
-                self.state = State::Stopping { run, waiting: Vec::new(), next, rest: Rest::Idle };
+                effects.push(self.stop_effect(now, &run, stop));
+                let (next, patience) = (Some(call), run.patience(now));
+                self.state = State::Stopping { run, waiting: Vec::new(), next, rest: Rest::Idle, patience };
             }
             (State::Stopping { next: next @ None, .. }, None) => *next = Some(call),
         }
     }
 
-    fn reload(&mut self, call: Call<S>, effects: &mut Vec<Effect<S>>) {
+    fn reload(&mut self, now: Timestamp, call: Call<S>, effects: &mut Vec<Effect<S>>) {
         match &self.state {
             State::Down(_) | State::Starting { .. } | State::Backoff { .. } => {
                 let scripted = self
@@ -342,18 +297,19 @@ impl<S: Clone> Program<S> {
                 match (&self.state, scripted) {
                     (State::Starting { .. }, _) => self.refuse_busy(&call, effects),
                     (_, Some(_)) => self.refuse_down(&call, effects),
-                    (_, None) => self.restart(call, effects),
+                    (_, None) => self.restart(now, call, effects),
                 }
             }
             State::Up(run) | State::Stopping { run, .. } => {
                 match run.definition.rule(&Action::Reload).script {
                     Some(_) => effects.push(self.spawn(
+                        now,
                         Arc::clone(&run.definition),
                         Action::Reload,
                         Some(run.main.pid),
                         call,
                     )),
-                    None => self.restart(call, effects),
+                    None => self.restart(now, call, effects),
                 }
             }
         }
@@ -362,25 +318,34 @@ impl<S: Clone> Program<S> {
     /// Runs the script of an action that can be performed in any state, or answers what it does by default.
     fn run_beside_or(
         &mut self,
+        now: Timestamp,
         action: Action,
         call: Call<S>,
         effects: &mut Vec<Effect<S>>,
         default: impl FnOnce(&Self) -> Response,
     ) {
         match self.definition_for(&action).filter(|definition| definition.rule(&action).script.is_some()) {
-            Some(definition) => effects.push(self.spawn(Arc::clone(definition), action, self.main(), call)),
+            Some(definition) => {
+                effects.push(self.spawn(now, Arc::clone(definition), action, self.main(), call));
+            }
             None => effects.extend(call.caller.map(|caller| reply(caller, default(self)))),
         }
     }
 
     /// Begins a start from a state without a main process, of which this is on record.
-    fn begin(&mut self, call: Call<S>, before: Memory, effects: &mut Vec<Effect<S>>) {
+    pub(super) fn begin(
+        &mut self,
+        now: Timestamp,
+        call: Call<S>,
+        before: Memory,
+        effects: &mut Vec<Effect<S>>,
+    ) {
         let Some(definition) = self.definition.clone() else {
             return self.refuse_lingering(&call, effects);
         };
         if definition.rule(&Action::Start).script.is_some() {
             self.state = State::Starting { definition: Arc::clone(&definition), before };
-            effects.push(self.spawn(definition, Action::Start, None, call));
+            effects.push(self.spawn(now, definition, Action::Start, None, call));
         } else if call.caller.is_some() {
             self.refuse_scriptless(&call, effects);
         } else {
@@ -390,68 +355,15 @@ impl<S: Clone> Program<S> {
         }
     }
 
-    /// Decides what follows a death that nobody has asked for.
-    fn die(
-        &mut self,
-        now: Instant,
-        report: impl FnOnce(ProgramName, Option<Restart>) -> Report,
-        effects: &mut Vec<Effect<S>>,
-    ) {
-        let delay = self.definition.as_ref().and_then(|definition| definition.restart_delay);
-        self.restarts = self.restarts.saturating_add(u32::from(delay.is_some()));
-        self.state = delay.map_or(State::Down(Rest::Idle), |delay| State::Backoff { until: now + delay });
-        let restart = delay.map(|delay| Restart { delay, number: self.restarts });
-        effects.push(Effect::Report(report(self.name.clone(), restart)));
-    }
-
-    /// Takes back a start that a client has asked for; one that nobody has asked for counts as a death.
-    fn start_failed(&mut self, now: Instant, job: &Job, reason: &str, effects: &mut Vec<Effect<S>>) {
-        if job.caller.is_none() {
-            let report = |program, retry| Report::StartFailed { program, reason: reason.to_owned(), retry };
-            self.die(now, report, effects);
-        } else if let State::Starting { before, .. } = &self.state {
-            self.state = match before {
-                Memory::Due { at, .. } => State::Backoff { until: *at },
-                Memory::Stopped => State::Down(Rest::Stopped),
-                Memory::Nothing | Memory::Running(_) => State::Down(Rest::Idle),
-            };
-        }
-    }
-
-    /// Takes back a stop, or the restart that began with it, whose script could not be executed. A daemon that ends does
-    /// without the script.
-    fn stop_failed(&mut self, job: &Job, reason: &str, effects: &mut Vec<Effect<S>>) {
-        if job.caller.is_none() {
-            let (program, reason) = (self.name.clone(), reason.to_owned());
-            effects.push(Effect::Report(Report::StopFailed { program, reason }));
-        }
-        if let State::Stopping { run, waiting, next, rest } = &mut self.state {
-            waiting.retain(|caller| Some(*caller) != job.caller);
-            if job.caller.is_none() && next.is_none() && *rest == Rest::Idle {
-                return effects.push(Effect::Terminate { process: run.main });
-            }
-            next.take_if(|call| call.caller == job.caller);
-            if waiting.is_empty() && next.is_none() {
-                self.state = State::Up(run.clone());
-            }
-        }
-    }
-
-    fn stop_effect(&self, run: &Run, call: Call<S>) -> Effect<S> {
-        match run.definition.rule(&Action::Stop).script {
-            Some(_) => self.spawn(Arc::clone(&run.definition), Action::Stop, Some(run.main.pid), call),
-            None => Effect::Terminate { process: run.main },
-        }
-    }
-
     fn spawn(
         &self,
+        now: Timestamp,
         definition: Arc<Definition>,
         action: Action,
         main: Option<Pid>,
         call: Call<S>,
     ) -> Effect<S> {
-        let job = Job { program: self.name.clone(), definition, action, caller: call.caller };
+        let job = Job { program: self.name.clone(), definition, action, caller: call.caller, at: now };
         let memory = match job.action {
             Action::Start | Action::Restart => Some(self.signed(&job, None)),
             Action::Stop | Action::Reload | Action::Signal | Action::Status | Action::Custom(_) => None,

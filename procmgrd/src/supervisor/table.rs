@@ -63,7 +63,7 @@ impl<S: Clone> Table<S> {
     pub(crate) fn insert(&mut self, name: ProgramName, program: Program<S>, cause: Cause) {
         let place = self.order.len();
         let deadline = |due| Deadline { due, place, name: name.clone() };
-        self.deadlines.extend(program.start_due().map(deadline));
+        self.deadlines.extend(program.due().map(deadline));
         self.mains.extend(program.condition().main.map(|pid| (pid, name.clone())));
         self.changes.push(Change { program: program.condition().of(&name), cause });
         self.order.push(name.clone());
@@ -93,10 +93,10 @@ impl<S: Clone> Table<S> {
     ) -> Option<R> {
         let Row { program, place } = self.rows.get_mut(name)?;
         let on_record = on_record(program);
-        let (before, due_before) = (program.condition(), program.start_due());
+        let (before, due_before) = (program.condition(), program.due());
         let result = change(program);
         let memory = program.memory();
-        let (after, due, is_forgotten) = (program.condition(), program.start_due(), program.is_forgotten());
+        let (after, due, is_forgotten) = (program.condition(), program.due(), program.is_forgotten());
         let (main_before, main) = (before.main, after.main);
         let deadline = |due| Deadline { due, place: *place, name: name.clone() };
         if main != main_before {

@@ -41,7 +41,8 @@ use crate::wards::Wards;
 /// |---|---|
 /// | 1 | the beginning |
 /// | 2 | the restarts in a row are counted |
-const VERSION: u32 = 2;
+/// | 3 | programs fail, runs have a beginning and an end |
+const VERSION: u32 = 3;
 
 /// The oldest version that is understood.
 const OLDEST: u32 = 1;

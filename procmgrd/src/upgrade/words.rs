@@ -5,22 +5,24 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use procmgr_config::{Definition, OnExit, ProgramName, Uid};
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Moment;
+use crate::clock::{Moment, StoredTimestamp};
 use crate::custody::Account;
 use crate::disposal::Foreign;
 use crate::event_loop::Terminal;
 use crate::latin::Bytes;
 use crate::packed::{PackedCaller, PackedPath, senseless};
 use crate::parcel::{Packer, Slot, Unpacker};
-use crate::state::stored::{StoredDefinition, StoredProcess};
+use crate::state::stored::{StoredDefinition, StoredPast, StoredProcess};
 use crate::supervisor::call::Call;
-use crate::supervisor::event::{Caller, Pid};
+use crate::supervisor::event::{Caller, Pid, Timestamp};
+use crate::supervisor::memory::Past;
 use crate::supervisor::program::Program;
-use crate::supervisor::program::state::{Origin, Rest, Run, State};
+use crate::supervisor::program::state::{Origin, Patience, Rest, Run, State};
 use crate::supervisor::{Snapshot, Standing};
 
 /// A [`Snapshot`].
@@ -29,6 +31,9 @@ pub(crate) struct PackedSupervisor {
     socket_path: PackedPath,
     state_path: Option<PackedPath>,
     on_exit: PackedOnExit,
+    /// With those that are to be stopped when the daemon ends.
+    #[serde(default)]
+    patience: Option<Duration>,
     programs: Vec<PackedProgram>,
     controls: Vec<(i32, PackedCaller)>,
     upgrader: Option<PackedCaller>,
@@ -47,8 +52,11 @@ enum PackedOnExit {
 struct PackedProgram {
     name: Bytes,
     definition: Option<StoredDefinition>,
-    #[serde(default)]
+    /// All that the second version knew of the past.
+    #[serde(default, skip_serializing)]
     restarts: u32,
+    #[serde(default)]
+    past: Option<StoredPast>,
     state: PackedState,
 }
 
@@ -57,8 +65,29 @@ struct PackedProgram {
 enum PackedState {
     Down(PackedRest),
     Up(PackedRun),
-    Stopping { run: PackedRun, waiting: Vec<PackedCaller>, next: Option<PackedCall>, rest: PackedRest },
-    Backoff { until: Moment },
+    Stopping {
+        run: PackedRun,
+        waiting: Vec<PackedCaller>,
+        next: Option<PackedCall>,
+        rest: PackedRest,
+        #[serde(default)]
+        patience: PackedPatience,
+    },
+    Backoff {
+        until: Moment,
+        /// The same by the clock on the wall.
+        #[serde(default)]
+        time: Option<u64>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum PackedPatience {
+    #[default]
+    Endless,
+    Until(Moment),
+    Exhausted,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -66,11 +95,14 @@ enum PackedState {
 enum PackedRest {
     Idle,
     Stopped,
+    Failed,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct PackedRun {
     main: StoredProcess,
+    #[serde(default)]
+    since: Option<StoredTimestamp>,
     /// `None` if it is that of the configuration.
     definition: Option<StoredDefinition>,
     is_taken_over: bool,
@@ -88,13 +120,15 @@ impl PackedSupervisor {
     pub(crate) fn pack<'a>(snapshot: Snapshot<&'a Program<Terminal>>, packer: &mut Packer<'a>) -> Self {
         let Snapshot { standing, programs, controls, upgrader, enders } = snapshot;
         let Standing { socket_path, state_path, on_exit } = standing;
+        let (on_exit, patience) = match on_exit {
+            OnExit::Leave => (PackedOnExit::Leave, None),
+            OnExit::Stop { patience } => (PackedOnExit::Stop, patience),
+        };
         Self {
             socket_path: socket_path.as_path().into(),
             state_path: state_path.as_deref().map(Into::into),
-            on_exit: match on_exit {
-                OnExit::Leave => PackedOnExit::Leave,
-                OnExit::Stop => PackedOnExit::Stop,
-            },
+            on_exit,
+            patience,
             programs: programs.into_iter().map(|program| PackedProgram::pack(program, packer)).collect(),
             controls: controls.into_iter().map(|(Pid(pid), caller)| (pid, caller.into())).collect(),
             upgrader: upgrader.map(Into::into),
@@ -108,13 +142,13 @@ impl PackedSupervisor {
         unpacker: &mut Unpacker,
         account: impl Fn(Uid) -> Account,
     ) -> io::Result<Snapshot<Program<Terminal>>> {
-        let Self { socket_path, state_path, on_exit, programs, controls, upgrader, enders } = self;
+        let Self { socket_path, state_path, on_exit, patience, programs, controls, upgrader, enders } = self;
         let standing = Standing {
             socket_path: socket_path.into(),
             state_path: state_path.map(Into::into),
             on_exit: match on_exit {
                 PackedOnExit::Leave => OnExit::Leave,
-                PackedOnExit::Stop => OnExit::Stop,
+                PackedOnExit::Stop => OnExit::Stop { patience },
             },
         };
         let programs = programs.into_iter().map(|program| program.unpack(unpacker, &account));
@@ -130,23 +164,31 @@ impl PackedSupervisor {
 
 impl PackedProgram {
     fn pack<'a>(program: &'a Program<Terminal>, packer: &mut Packer<'a>) -> Self {
-        let Program { name, definition, restarts, state } = program;
-        let pack_run = |run: &Run| PackedRun::pack(run, definition.as_ref());
+        let Program { name, definition, past, state } = program;
+        let pack_run = |run: &Run, packer: &Packer<'a>| PackedRun::pack(run, definition.as_ref(), packer);
         let state = match state {
             State::Down(rest) => PackedState::Down((*rest).into()),
             // It is spawned before anything else happens, so that nobody ever sees this.
             State::Starting { .. } => PackedState::Down(PackedRest::Idle),
-            State::Up(run) => PackedState::Up(pack_run(run)),
-            State::Stopping { run, waiting, next, rest } => PackedState::Stopping {
-                run: pack_run(run),
+            State::Up(run) => PackedState::Up(pack_run(run, packer)),
+            State::Stopping { run, waiting, next, rest, patience } => PackedState::Stopping {
+                run: pack_run(run, packer),
                 waiting: waiting.iter().map(|caller| (*caller).into()).collect(),
                 next: next.as_ref().map(|call| PackedCall::pack(call, packer)),
                 rest: (*rest).into(),
+                patience: match patience {
+                    Patience::Endless => PackedPatience::Endless,
+                    Patience::Until(end) => PackedPatience::Until(packer.moment(*end)),
+                    Patience::Exhausted => PackedPatience::Exhausted,
+                },
             },
-            State::Backoff { until } => PackedState::Backoff { until: packer.moment(*until) },
+            State::Backoff { until: Timestamp { instant, time } } => {
+                PackedState::Backoff { until: packer.moment(*instant), time: Some(*time) }
+            }
         };
         let definition = definition.as_deref().map(Into::into);
-        Self { name: Bytes(name.as_bytes().to_vec()), definition, restarts: *restarts, state }
+        let (name, past) = (Bytes(name.as_bytes().to_vec()), Some((*past).into()));
+        Self { name, definition, restarts: 0, past, state }
     }
 
     fn unpack(
@@ -154,44 +196,58 @@ impl PackedProgram {
         unpacker: &mut Unpacker,
         account: impl Fn(Uid) -> Account,
     ) -> io::Result<Program<Terminal>> {
-        let Self { name: Bytes(name), definition, restarts, state } = self;
+        let Self { name: Bytes(name), definition, restarts, past, state } = self;
+        let past = past.map_or(Past { restarts, row: restarts, last_exit: None }, Into::into);
         let name = ProgramName::new(&name);
         let definition = definition.map(|definition| Arc::new(definition.into()));
-        let unpack_run = |run: PackedRun| run.unpack(&name, definition.as_ref());
+        let unpack_run =
+            |run: PackedRun, unpacker: &Unpacker| run.unpack(&name, definition.as_ref(), unpacker);
         let state = match state {
             PackedState::Down(rest) => State::Down(rest.into()),
-            PackedState::Up(run) => State::Up(unpack_run(run)?),
-            PackedState::Stopping { run, waiting, next, rest } => State::Stopping {
-                run: unpack_run(run)?,
+            PackedState::Up(run) => State::Up(unpack_run(run, unpacker)?),
+            PackedState::Stopping { run, waiting, next, rest, patience } => State::Stopping {
+                run: unpack_run(run, unpacker)?,
                 waiting: waiting.into_iter().map(Into::into).collect(),
                 next: next.map(|call| call.unpack(unpacker, account)).transpose()?,
                 rest: rest.into(),
+                patience: match patience {
+                    PackedPatience::Endless => Patience::Endless,
+                    PackedPatience::Until(end) => Patience::Until(unpacker.instant(end)),
+                    PackedPatience::Exhausted => Patience::Exhausted,
+                },
             },
-            PackedState::Backoff { until } => State::Backoff { until: unpacker.instant(until) },
+            PackedState::Backoff { until, time } => State::Backoff { until: unpacker.complete(until, time) },
         };
-        Ok(Program { name, definition, restarts, state })
+        Ok(Program { name, definition, past, state })
     }
 }
 
 impl PackedRun {
-    fn pack(run: &Run, present: Option<&Arc<Definition>>) -> Self {
-        let Run { main, definition, origin } = run;
+    fn pack(run: &Run, present: Option<&Arc<Definition>>, packer: &Packer<'_>) -> Self {
+        let Run { main, since, definition, origin } = run;
         let is_present = present.is_some_and(|present| present == definition);
         Self {
             main: (*main).into(),
+            since: since.map(|since| packer.timestamp(since)),
             definition: (!is_present).then(|| (&**definition).into()),
             is_taken_over: *origin == Origin::TakenOver,
         }
     }
 
-    fn unpack(self, program: &ProgramName, present: Option<&Arc<Definition>>) -> io::Result<Run> {
-        let Self { main, definition, is_taken_over } = self;
+    fn unpack(
+        self,
+        program: &ProgramName,
+        present: Option<&Arc<Definition>>,
+        unpacker: &Unpacker,
+    ) -> io::Result<Run> {
+        let Self { main, since, definition, is_taken_over } = self;
+        let since = since.map(|since| unpacker.timestamp(since));
         let definition = definition.map(|definition| Arc::new(definition.into()));
         let definition = definition.or_else(|| present.cloned());
         let definition =
             definition.ok_or_else(|| senseless(format!("{program} runs without a definition")))?;
         let origin = if is_taken_over { Origin::TakenOver } else { Origin::Own };
-        Ok(Run { main: main.into(), definition, origin })
+        Ok(Run { main: main.into(), since, definition, origin })
     }
 }
 
@@ -225,6 +281,7 @@ impl From<Rest> for PackedRest {
         match rest {
             Rest::Idle => Self::Idle,
             Rest::Stopped => Self::Stopped,
+            Rest::Failed => Self::Failed,
         }
     }
 }
@@ -234,6 +291,7 @@ impl From<PackedRest> for Rest {
         match rest {
             PackedRest::Idle => Self::Idle,
             PackedRest::Stopped => Self::Stopped,
+            PackedRest::Failed => Self::Failed,
         }
     }
 }
@@ -242,32 +300,39 @@ impl From<PackedRest> for Rest {
 mod tests {
     use std::fs::File;
     use std::path::PathBuf;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use procmgr_config::{Action, Config, Gid, Rule};
+    use procmgr_proto::details::ProgramDetails;
     use procmgr_proto::message::{ExitStatus, Invocation};
 
     use super::*;
+    use crate::clock::timestamp;
     use crate::custody::Ledger;
     use crate::parcel::hand_on;
     use crate::supervisor::Supervisor;
-    use crate::supervisor::event::{Effect, Event, Peer, Process, Spawn, Ticks};
-    use crate::supervisor::memory::Memory;
+    use crate::supervisor::event::{Effect, Event, Peer, Process, Signal, Spawn, Ticks};
+    use crate::supervisor::memory::{Memory, Running};
 
-    const NAMES: [&str; 6] = ["down", "stopped", "up", "stopping", "restarting", "backoff"];
+    const PATIENCE: Option<Duration> = Some(Duration::from_secs(3));
+
+    const NAMES: [&str; 7] = ["down", "stopped", "up", "stopping", "restarting", "failed", "backoff"];
 
     fn definition(name: &str) -> Definition {
         let mut definition =
             Definition::new(ProgramName::new(name.as_bytes()), Rule::default()).with_built_in(|action| {
                 Rule { script: (*action == Action::Start).then(|| b"start".to_vec()), ..Rule::default() }
             });
-        definition.restart_delay = (name == "backoff").then_some(Duration::from_secs(1000));
+        definition.restart_delay = ["backoff", "failed"].contains(&name).then_some(Duration::from_secs(1000));
+        definition.restart_limit = (name == "failed").then_some(1);
+        definition.stop_timeout = (name == "restarting").then_some(Duration::from_secs(10));
         definition
     }
 
     struct World {
         supervisor: Supervisor<Terminal>,
-        now: Instant,
+        began: Instant,
+        now: Timestamp,
         ledger: Ledger,
         requests: u64,
     }
@@ -276,9 +341,15 @@ mod tests {
         fn new() -> Self {
             let programs = NAMES.map(|name| Arc::new(definition(name))).to_vec();
             let (socket_path, state_path) = (PathBuf::from("/s"), Some(PathBuf::from("/s.state")));
-            let config = Config { socket_path, state_path, on_exit: OnExit::Stop, autostart: None, programs };
-            let supervisor = Supervisor::new(config, Uid(7));
-            Self { supervisor, now: Instant::now(), ledger: Ledger::new(100), requests: 0 }
+            let config = Config {
+                socket_path,
+                state_path,
+                on_exit: OnExit::Stop { patience: PATIENCE },
+                autostart: None,
+                programs,
+            };
+            let (supervisor, now) = (Supervisor::new(config, Uid(7)), timestamp());
+            Self { supervisor, began: now.instant, now, ledger: Ledger::new(100), requests: 0 }
         }
 
         /// Asks for an action, and has its script run, if there is one, in a process of this PID.
@@ -300,6 +371,22 @@ mod tests {
             }
         }
 
+        /// Lets what is due be done, and a script that is run for it be run in a process of this PID.
+        fn due(&mut self, pid: i32) -> Vec<Effect<Terminal>> {
+            let effects = self.supervisor.handle(self.now, Event::Deadline);
+            for effect in &effects {
+                if let Effect::Spawn(Spawn { job, .. }) = effect {
+                    let (job, process) = (job.clone(), Process { pid: Pid(pid), started: Ticks(5) });
+                    self.supervisor.handle(self.now, Event::Spawned { job, process });
+                }
+            }
+            effects
+        }
+
+        fn details(&self) -> Vec<ProgramDetails> {
+            self.supervisor.snapshot().programs.into_iter().map(Program::details).collect()
+        }
+
         fn exited(&mut self, pid: i32) -> Vec<Effect<Terminal>> {
             let status = ExitStatus::Code(0);
             self.supervisor.handle(self.now, Event::Exited { pid: Pid(pid), status })
@@ -307,19 +394,29 @@ mod tests {
 
         /// Has another image go on with what is known.
         fn hand_over(self) -> Self {
-            let Self { supervisor, now, requests, .. } = self;
+            let Self { supervisor, began, now, requests, .. } = self;
             let (stored, mut unpacker): (PackedSupervisor, Unpacker) =
                 hand_on(supervisor, |supervisor, packer| {
                     PackedSupervisor::pack(supervisor.snapshot(), packer)
                 });
             let ledger = Ledger::new(100);
             let snapshot = stored.unpack(&mut unpacker, |uid| ledger.account(uid)).unwrap();
-            Self { supervisor: Supervisor::restored(snapshot, Uid(7)), now, ledger, requests }
+            Self { supervisor: Supervisor::restored(snapshot, Uid(7)), began, now, ledger, requests }
         }
 
         fn memories(&self) -> Vec<(ProgramName, Memory)> {
-            self.supervisor.memories().map(|(name, memory)| (name.clone(), memory)).collect()
+            let memories = self.supervisor.memories().map(|(name, memory)| (name.clone(), memory));
+            memories.map(|(name, memory)| (name, at(self.began, memory))).collect()
         }
+    }
+
+    /// Returns what is on record with one instant in the place of that of the start, if that is the same one: instants are told
+    /// by two looks at the clock.
+    fn at(instant: Instant, memory: Memory) -> Memory {
+        let Memory::Running(running) = memory else { return memory };
+        let since = running.since.expect("it is known");
+        assert!(since.instant.max(instant) - since.instant.min(instant) < Duration::from_millis(100));
+        Memory::Running(Running { since: Some(Timestamp { instant, ..since }), ..running })
     }
 
     #[test]
@@ -331,22 +428,37 @@ mod tests {
         world.ask("stopped", "stop", 0);
         world.exited(11);
         world.ask("stopping", "stop", 0);
-        world.ask("restarting", "restart", 0);
         world.exited(15);
+        world.now = world.now + Duration::from_secs(1000);
+        world.due(15);
+        world.exited(15);
+        world.exited(16);
+        world.ask("restarting", "restart", 0);
 
-        let before = world.memories();
-        assert_eq!(before.len(), 5);
+        let (before, details) = (world.memories(), world.details());
+        assert_eq!(before.len(), 6);
         let mut world = world.hand_over();
+        assert_eq!(world.supervisor.snapshot().standing.on_exit, OnExit::Stop { patience: PATIENCE });
         assert_eq!(world.ledger.of(Uid::ROOT), 3, "the terminal of the restart counts");
         let after = world.memories();
+        assert_eq!(world.details(), details);
         // Due times are told by two looks at the clock.
-        assert_eq!(before[..4], after[..4]);
-        let dues = [before, after].map(|memories| match memories[4].1 {
-            Memory::Due { at, restarts: 1 } => at,
+        assert_eq!(before[..5], after[..5]);
+        assert!(matches!(after[4].1, Memory::Failed(Past { restarts: 1, row: 1, .. })));
+        let dues = [before, after].map(|memories| match memories[5].1 {
+            Memory::Due { at, past: Past { restarts: 1, row: 1, last_exit: Some(_) } } => at,
             ref other => panic!("{other:?}"),
         });
-        assert!(dues[0].max(dues[1]) - dues[0].min(dues[1]) < Duration::from_millis(100));
-        assert!(world.supervisor.next_deadline().is_some());
+        let instants = dues.map(|due| due.instant);
+        assert!(instants[0].max(instants[1]) - instants[0].min(instants[1]) < Duration::from_millis(100));
+        assert_eq!(dues[0].time, dues[1].time);
+        let kill = world.supervisor.next_deadline().unwrap() - world.now.instant;
+        assert!((9..=10).contains(&(kill + Duration::from_millis(500)).as_secs()), "{kill:?}");
+        world.now = world.now + Duration::from_secs(11);
+        let effects = world.due(0);
+        assert!(matches!(effects.last(), Some(Effect::Signal { signal: Signal::Kill, .. })), "{effects:?}");
+        let mut world = world.hand_over();
+        assert!(world.due(0).is_empty(), "it is killed once");
 
         let effects = world.exited(13);
         let answered = effects.iter().filter(|effect| matches!(effect, Effect::Reply { .. })).count();
@@ -383,6 +495,6 @@ mod tests {
         stored(&format!(r#"{{"up":{run}}}"#)).unwrap_err();
         stored(&stopping("[7]")).unwrap_err();
         let snapshot = stored(&stopping("null")).unwrap();
-        assert_eq!(snapshot.programs[0].restarts, 0, "the first version did not count them");
+        assert_eq!(snapshot.programs[0].past, Past::default(), "the first version did not count them");
     }
 }

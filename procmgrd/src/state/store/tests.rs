@@ -10,7 +10,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::supervisor::event::{Pid, Process, Ticks};
-use crate::supervisor::memory::Running;
+use crate::supervisor::memory::{Past, Running};
+
+const STOPPED: Memory = Memory::Stopped(Past { restarts: 0, row: 0, last_exit: None });
 
 fn name(number: u32) -> ProgramName {
     ProgramName::new(format!("p{number}").as_bytes())
@@ -32,12 +34,12 @@ fn kept(folder: &TempDir, memories: &[(ProgramName, Memory)]) -> Store {
 fn what_is_put_on_record_is_read_by_the_next_daemon() {
     let folder = tempfile::tempdir().unwrap();
     let now = Instant::now();
-    let mut store = kept(&folder, &[(name(1), Memory::Stopped), (name(2), Memory::Stopped)]);
-    store.remember(&name(3), &Memory::Stopped, now);
+    let mut store = kept(&folder, &[(name(1), STOPPED), (name(2), STOPPED)]);
+    store.remember(&name(3), &STOPPED, now);
     store.remember(&name(1), &Memory::Nothing, now);
     drop(store);
     let (_, reading) = open(folder.path());
-    let expected = [(name(1), Memory::Nothing), (name(2), Memory::Stopped), (name(3), Memory::Stopped)];
+    let expected = [(name(1), Memory::Nothing), (name(2), STOPPED), (name(3), STOPPED)];
     assert_eq!((reading.memories.as_slice(), reading.damaged), (&expected[..], 0));
 }
 
@@ -57,15 +59,15 @@ fn a_file_that_has_grown_long_is_to_be_written_anew_and_is_short_then() {
     let mut store = kept(&folder, &[]);
     let now = Instant::now();
     while !store.wants_all(now) {
-        store.remember(&name(1), &Memory::Stopped, now);
+        store.remember(&name(1), &STOPPED, now);
     }
     let length = |store: &Store| store.log.as_ref().unwrap().length;
     assert!(length(&store) > ROOM_TO_GROW);
     assert_eq!(fs::metadata(folder.path().join("state/programs")).unwrap().len(), length(&store));
-    store.write_all([(&name(1), Memory::Stopped)].into_iter(), now);
+    store.write_all([(&name(1), STOPPED)].into_iter(), now);
     assert!(length(&store) < 1000 && !store.wants_all(now));
     drop(store);
-    assert_eq!(open(folder.path()).1.memories, [(name(1), Memory::Stopped)]);
+    assert_eq!(open(folder.path()).1.memories, [(name(1), STOPPED)]);
 }
 
 #[test]
@@ -82,7 +84,7 @@ fn a_file_or_folder_that_is_removed_is_noticed_and_written_anew() {
         act();
         store.look(Instant::now());
         assert!(store.wants_all(Instant::now()));
-        store.write_all([(&name(1), Memory::Stopped)].into_iter(), Instant::now());
+        store.write_all([(&name(1), STOPPED)].into_iter(), Instant::now());
         assert!(file.exists());
     }
 }
@@ -98,8 +100,8 @@ fn where_nothing_can_be_written_it_is_tried_again_after_a_pause_that_grows() {
         store.write_all([].into_iter(), now);
         assert_eq!(store.next_deadline(), Some(now + Duration::from_secs(pause)));
         assert!(!store.wants_all(now));
-        store.remember(&name(1), &Memory::Stopped, now);
-        assert!(store.signature(&name(1), &Memory::Stopped).is_none());
+        store.remember(&name(1), &STOPPED, now);
+        assert!(store.signature(&name(1), &STOPPED).is_none());
         now += Duration::from_secs(pause);
     }
     fs::remove_file(folder.path().join("state")).unwrap();
@@ -111,7 +113,7 @@ fn where_nothing_can_be_written_it_is_tried_again_after_a_pause_that_grows() {
 fn what_others_may_write_is_not_used() {
     for (path, mode) in [("state", 0o777), ("state", 0o720), ("state/programs", 0o602)] {
         let folder = tempfile::tempdir().unwrap();
-        drop(kept(&folder, &[(name(1), Memory::Stopped)]));
+        drop(kept(&folder, &[(name(1), STOPPED)]));
         fs::set_permissions(folder.path().join(path), fs::Permissions::from_mode(mode)).unwrap();
         assert!(open(folder.path()).1.memories.is_empty(), "{path} {mode:o}");
     }
@@ -120,7 +122,7 @@ fn what_others_may_write_is_not_used() {
 #[test]
 fn whatever_is_no_file_is_neither_followed_nor_waited_for() {
     let folder = tempfile::tempdir().unwrap();
-    drop(kept(&folder, &[(name(1), Memory::Stopped)]));
+    drop(kept(&folder, &[(name(1), STOPPED)]));
     let (file, aside) = (folder.path().join("state/programs"), folder.path().join("aside"));
     fs::rename(&file, &aside).unwrap();
     std::os::unix::fs::symlink(&aside, &file).unwrap();
@@ -153,7 +155,8 @@ fn a_signature_that_was_not_given_has_all_written_anew() {
         std::sync::Arc::new(procmgr_config::Definition::new(name(1), procmgr_config::Rule::default()));
     let main = Some(Process { pid: Pid(1), started: Ticks(1) });
     let (former, aim) = (None, crate::supervisor::memory::Aim::Run);
-    let memory = Memory::Running(Running { main, former, definition, aim, restarts: 0 });
+    let (since, past) = (None, Past::default());
+    let memory = Memory::Running(Running { main, former, since, definition, aim, past });
     let length = store.signature(&name(1), &memory).unwrap().length();
     store.signed(length, Instant::now());
     assert!(store.wants_all(Instant::now()));

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use procmgr_config::Definition;
+use procmgr_proto::details::ProgramDetails;
 use procmgr_proto::event;
 
 use crate::supervisor::call::Call;
 use crate::supervisor::condition::Condition;
-use crate::supervisor::event::{Caller, Process};
+use crate::supervisor::event::{Caller, Effect, Process, Signal, Timestamp};
 use crate::supervisor::memory::Memory;
 use crate::supervisor::program::Program;
 
@@ -29,10 +30,22 @@ pub(crate) enum State<S> {
         waiting: Vec<Caller>,
         next: Option<Call<S>>,
         rest: Rest,
+        patience: Patience,
     },
     Backoff {
-        until: Instant,
+        until: Timestamp,
     },
+}
+
+/// How long a program that is to end is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Without end.
+    Endless,
+    /// Until then. If it runs still, it is killed.
+    Until(Instant),
+    /// It was not in time, and has been killed.
+    Exhausted,
 }
 
 /// Why a program is down, or will be.
@@ -42,6 +55,8 @@ pub(crate) enum Rest {
     Idle,
     /// It was stopped on request, and stays so until somebody asks for more.
     Stopped,
+    /// It has died too often, and stays so until somebody asks for more.
+    Failed,
 }
 
 impl<S> State<S> {
@@ -62,8 +77,17 @@ impl<S> State<S> {
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
     pub(crate) main: Process,
+    /// When it was decided to start it; `None` if that is not on record.
+    pub(crate) since: Option<Timestamp>,
     pub(crate) definition: Arc<Definition>,
     pub(crate) origin: Origin,
+}
+
+impl Run {
+    /// Sends a signal to the main process, or to its group if the definition says so.
+    pub(super) fn signal<S>(&self, signal: Signal) -> Effect<S> {
+        Effect::Signal { process: self.main, signal, scope: self.definition.kill_mode }
+    }
 }
 
 /// Who has started a main process.
@@ -94,6 +118,22 @@ impl<S> Program<S> {
             is_adopted: run.is_some_and(|run| run.origin == Origin::TakenOver),
             is_lingering: self.definition.is_none(),
             is_outdated,
+            is_failed: matches!(self.state, State::Down(Rest::Failed)),
+        }
+    }
+
+    /// Returns what the program is, and what it has gone through.
+    pub(crate) fn details(&self) -> ProgramDetails {
+        let next_start = match self.state {
+            State::Backoff { until } => Some(until.time),
+            State::Down(_) | State::Starting { .. } | State::Up(_) | State::Stopping { .. } => None,
+        };
+        ProgramDetails {
+            program: self.condition().of(&self.name),
+            since: self.run().and_then(|run| run.since).map(|since| since.time),
+            restarts: self.past.restarts,
+            last_exit: self.past.last_exit,
+            next_start,
         }
     }
 

@@ -8,7 +8,7 @@ use procmgr_config::Action::{self, Start, Stop};
 use procmgr_config::{Definition, Group};
 use procmgr_proto::message::Code;
 
-use crate::supervisor::STARTS_PER_DEADLINE;
+use crate::supervisor::DUE_PER_DEADLINE;
 use crate::supervisor::event::Event;
 use crate::supervisor::tests::{
     MAIN, World, define, define_with_delay, done, spawn, spawn_for_nobody, start_failed, started,
@@ -57,13 +57,13 @@ fn a_start_that_fails_keeps_no_other_from_starting() {
 
 #[test]
 fn programs_are_started_in_the_order_of_the_file_and_a_few_at_a_time() {
-    let programs: Vec<Definition> = (0..2 * STARTS_PER_DEADLINE + 3)
+    let programs: Vec<Definition> = (0..2 * DUE_PER_DEADLINE + 3)
         .rev()
         .map(|number| define_in_group(&format!("game-{number}"), &[Start]))
         .collect();
     let mut world = World::of(&programs.iter().collect::<Vec<_>>());
     world.tell(Event::Autostart(GROUP));
-    for few in programs.chunks(STARTS_PER_DEADLINE) {
+    for few in programs.chunks(DUE_PER_DEADLINE) {
         assert_eq!(world.next_deadline(), Some(Duration::ZERO));
         let expected: Vec<_> = few.iter().map(spawn_for_nobody).collect();
         assert_eq!(world.tell(Event::Deadline), expected);

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use procmgr_config::Action::{Restart, Signal, Start, Stop};
 use procmgr_config::{Definition, Group, ProgramName};
+use procmgr_proto::details::PastExit;
 
-use crate::supervisor::event::{Event, Pid};
-use crate::supervisor::memory::{Aim, Memory, Running};
+use crate::supervisor::event::{Event, Pid, Timestamp};
+use crate::supervisor::memory::{Aim, Memory, Past, Running};
 use crate::supervisor::tests::{
-    DELAY, MAIN, SCRIPT, STOPPER, SUCCESS, World, define, define_with_delay, process,
+    DELAY, MAIN, SCRIPT, STOPPER, SUCCESS, World, beginning, define, define_with_delay, process,
 };
 
 /// Returns what has been put on record since this was last asked.
@@ -22,13 +23,20 @@ fn remembered(world: &mut World) -> Vec<Memory> {
 }
 
 fn running(game: &Definition, pid: Pid, aim: Aim) -> Memory {
-    let (main, definition) = (Some(process(pid)), Arc::new(game.clone()));
-    Memory::Running(Running { main, former: None, definition, aim, restarts: 0 })
+    let (main, since, definition) = (Some(process(pid)), Some(beginning()), Arc::new(game.clone()));
+    Memory::Running(Running { main, former: None, since, definition, aim, past: Past::default() })
 }
 
-fn restarted(memory: Memory, restarts: u32) -> Memory {
+/// Returns what is on record about a run that began at another time, and not with the first process.
+fn later(memory: Memory, since: Timestamp, past: Past) -> Memory {
     let Memory::Running(running) = memory else { panic!("it runs") };
-    Memory::Running(Running { restarts, ..running })
+    Memory::Running(Running { since: Some(since), past, ..running })
+}
+
+/// Returns the past of a program whose main process has succeeded at this time, after so many restarts in a row.
+fn past(at: Timestamp, restarts: u32) -> Past {
+    let last_exit = Some(PastExit { status: SUCCESS, time: at.time });
+    Past { restarts, row: restarts, last_exit }
 }
 
 #[test]
@@ -49,11 +57,11 @@ fn a_start_that_has_failed_takes_back_what_its_process_may_have_signed() {
     assert_eq!(remembered(&mut world), [Memory::Nothing]);
 
     let mut world = World::in_backoff(&define_with_delay("game", &[Start]));
-    let at = world.now + DELAY;
+    let (at, past) = (world.now + DELAY, past(world.now, 1));
     let effects = world.request(1, "game", Start);
     remembered(&mut world);
     world.spawn_failed(effects);
-    assert_eq!(remembered(&mut world), [Memory::Due { at, restarts: 1 }]);
+    assert_eq!(remembered(&mut world), [Memory::Due { at, past }]);
 }
 
 #[test]
@@ -63,11 +71,11 @@ fn a_stop_is_on_record_before_it_is_carried_out_and_stays_there() {
     world.request(STOPPER, "game", Stop);
     assert_eq!(remembered(&mut world), [running(&game, MAIN, Aim::Stop)]);
     world.exited(MAIN, SUCCESS);
-    assert_eq!(remembered(&mut world), [Memory::Stopped]);
+    assert_eq!(remembered(&mut world), [Memory::Stopped(past(world.now, 0))]);
     let effects = world.request(1, "game", Start);
     assert_eq!(remembered(&mut world), [], "until it has been executed it is stopped");
     world.spawn_failed(effects);
-    assert_eq!(remembered(&mut world), [Memory::Stopped]);
+    assert_eq!(remembered(&mut world), [Memory::Stopped(past(world.now, 0))]);
 }
 
 #[test]
@@ -105,19 +113,19 @@ fn a_death_is_on_record_with_when_and_the_how_manieth_time_the_program_is_starte
     for number in 1..4 {
         let pid = Pid(100 + number);
         world.exited(if number == 1 { MAIN } else { Pid(99 + number) }, SUCCESS);
-        let (at, restarts) = (world.now + DELAY, number.unsigned_abs());
-        assert_eq!(remembered(&mut world), [Memory::Due { at, restarts }]);
+        let (at, past) = (world.now + DELAY, past(world.now, number.unsigned_abs()));
+        assert_eq!(remembered(&mut world), [Memory::Due { at, past }]);
         let effects = world.pass(DELAY);
         assert_eq!(remembered(&mut world), []);
         world.spawned(effects, pid);
-        let running = restarted(running(&game, pid, Aim::Run), restarts);
+        let running = later(running(&game, pid, Aim::Run), world.now, past);
         assert_eq!(world.supervisor.memories().map(|(_, it)| it).collect::<Vec<_>>(), [running]);
     }
     world.request(1, "game", Stop);
     world.exited(Pid(103), SUCCESS);
     let effects = world.request(1, "game", Start);
     world.spawned(effects, SCRIPT);
-    let anew = running(&game, SCRIPT, Aim::Run);
+    let anew = later(running(&game, SCRIPT, Aim::Run), world.now, past(world.now, 0));
     assert_eq!(world.supervisor.memories().map(|(_, it)| it).collect::<Vec<_>>(), [anew]);
 }
 
@@ -133,7 +141,7 @@ fn a_stop_during_back_off_is_remembered_as_one() {
     let mut world = World::in_backoff(&define_with_delay("game", &[Start]));
     remembered(&mut world);
     world.request(1, "game", Stop);
-    assert_eq!(remembered(&mut world), [Memory::Stopped]);
+    assert_eq!(remembered(&mut world), [Memory::Stopped(past(world.now, 1))]);
 }
 
 #[test]
@@ -142,7 +150,7 @@ fn an_autostart_is_on_record_before_its_turn_has_come() {
     game.autostart = Some(Group(1));
     let mut world = World::down(&game);
     world.tell(Event::Autostart(Group(1)));
-    assert_eq!(remembered(&mut world), [Memory::Due { at: world.now, restarts: 0 }]);
+    assert_eq!(remembered(&mut world), [Memory::Due { at: world.now, past: Past::default() }]);
 }
 
 #[test]

@@ -5,29 +5,32 @@
 mod autostart;
 mod beside;
 mod deaths;
+mod details;
 mod memories;
 mod reconfiguration;
 mod requests;
+mod restarts;
 mod rights;
 mod shutdown;
 mod spawns;
 mod steps;
 mod subscriptions;
 mod succession;
+mod timeouts;
 mod upgrades;
 
 use std::borrow::Borrow;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use procmgr_config::{Action, Allowed, Config, Definition, Gid, OnExit, ProgramName, Rule, Uid};
+use procmgr_config::{Action, Allowed, Config, Definition, Gid, KillMode, OnExit, ProgramName, Rule, Uid};
 use procmgr_proto::message::{Code, ExitStatus, Invocation, Refusal, Response};
 
 use crate::supervisor::Supervisor;
 use crate::supervisor::event::{
     Caller, Change, Changes, Effect, Event, Job, Loaded, Peer, Pid, Process, Question, Report,
-    Restart as Again, Spawn, Ticks,
+    Restart as Again, Signal, Spawn, Ticks, Timestamp,
 };
 use crate::supervisor::memory::Memory;
 
@@ -62,7 +65,7 @@ type Effects = Vec<Effect<Terminal>>;
 /// A supervisor, and the time it is told.
 struct World {
     supervisor: Supervisor<Terminal>,
-    now: Instant,
+    now: Timestamp,
     /// What subscribers were told. It follows from what the programs are, whatever has led there, so the effects that
     /// tests compare are without it, and `subscriptions` alone looks at it.
     published: Vec<Change>,
@@ -75,7 +78,7 @@ struct World {
 impl World {
     fn of(programs: &[&Definition]) -> Self {
         let supervisor = Supervisor::new(config(programs), USER_OF_DAEMON);
-        let now = Instant::now();
+        let now = beginning();
         Self { supervisor, now, published: Vec::new(), remembered: Vec::new(), signatures: Vec::new() }
     }
 
@@ -138,7 +141,9 @@ impl World {
                     self.published.push(change);
                 }
                 Effect::Spawn(Spawn { job, arguments, main, stdio, memory }) => {
+                    assert_eq!(job.at, self.now);
                     self.signatures.extend(memory);
+                    let job = Job { at: beginning(), ..job };
                     effects.push(Effect::Spawn(Spawn { job, arguments, main, stdio, memory: None }));
                 }
                 other => effects.push(other),
@@ -180,14 +185,16 @@ impl World {
         self.tell(Event::Asked { caller: caller(client), question })
     }
 
-    /// Answers the only spawn in a list of effects with a process.
+    /// Answers the only spawn in a list of effects, which were decided upon now, with a process.
     fn spawned(&mut self, effects: Effects, pid: Pid) -> Effects {
-        self.tell(Event::Spawned { job: only_job(effects), process: process(pid) })
+        let job = Job { at: self.now, ..only_job(effects) };
+        self.tell(Event::Spawned { job, process: process(pid) })
     }
 
     /// Answers the only spawn in a list of effects with a failure.
     fn spawn_failed(&mut self, effects: Effects) -> Effects {
-        self.tell(Event::SpawnFailed { job: only_job(effects), reason: "no shell".to_owned() })
+        let job = Job { at: self.now, ..only_job(effects) };
+        self.tell(Event::SpawnFailed { job, reason: "no shell".to_owned() })
     }
 
     fn exited(&mut self, pid: Pid, status: ExitStatus) -> Effects {
@@ -196,7 +203,7 @@ impl World {
 
     /// Lets time pass, and tells of it.
     fn pass(&mut self, time: Duration) -> Effects {
-        self.now += time;
+        self.now = self.now + time;
         self.tell(Event::Deadline)
     }
 
@@ -208,7 +215,7 @@ impl World {
 
     /// Returns how long it is until the next deadline.
     fn next_deadline(&self) -> Option<Duration> {
-        self.supervisor.next_deadline().map(|due| due - self.now)
+        self.supervisor.next_deadline().map(|due| due - self.now.instant)
     }
 
     /// Returns what lists say: `NAME: TOKEN TOKEN` for each program, separated by commas.
@@ -307,7 +314,7 @@ fn only_job(effects: Effects) -> Job {
     let mut jobs = effects.into_iter().filter_map(|effect| match effect {
         Effect::Spawn(spawn) => Some(spawn.job),
         Effect::Remember { .. }
-        | Effect::Terminate { .. }
+        | Effect::Signal { .. }
         | Effect::Reply { .. }
         | Effect::LoadConfig { .. }
         | Effect::Exit { .. }
@@ -375,11 +382,22 @@ fn job(program: &Definition, action: impl Borrow<Action>, client: Option<u64>) -
         definition: Arc::new(program.clone()),
         action: action.borrow().clone(),
         caller: client.map(caller),
+        at: beginning(),
     }
 }
 
+/// Returns when every world begins. The effects that tests compare say so of all that is run, whenever that is.
+fn beginning() -> Timestamp {
+    static BEGINNING: OnceLock<Instant> = OnceLock::new();
+    Timestamp { instant: *BEGINNING.get_or_init(Instant::now), time: 1_000_000 }
+}
+
 fn terminate(pid: Pid) -> Effect<Terminal> {
-    Effect::Terminate { process: process(pid) }
+    signal(pid, Signal::Term, KillMode::Process)
+}
+
+fn signal(pid: Pid, signal: Signal, scope: KillMode) -> Effect<Terminal> {
+    Effect::Signal { process: process(pid), signal, scope }
 }
 
 fn done(client: u64) -> Effect<Terminal> {

@@ -8,14 +8,14 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use procmgr_config::{Action, Config, Definition, Gid, Group, OnExit, ProgramName, Uid};
+use procmgr_config::{Action, Config, Definition, Gid, Group, KillMode, OnExit, ProgramName, Uid};
 use procmgr_proto::event::{ProgramStatus, State};
 use procmgr_proto::message::{ExitStatus, Invocation, ProgramEntry, Response};
 
 use crate::supervisor::Supervisor;
 use crate::supervisor::event::{
     Caller, Cause, Change, Control, Effect, Event, Job, Loaded, Peer, Pid, Process, Question, Rejected,
-    Spawn, Ticks,
+    Report, Signal, Spawn, Ticks, Timestamp,
 };
 use crate::supervisor::memory::{Memory, Recollection, Running};
 
@@ -69,7 +69,7 @@ type Terminal = Rc<Caller>;
 /// What anybody can see who looks at the events and effects alone.
 struct Model {
     supervisor: Supervisor<Terminal>,
-    now: Instant,
+    now: Timestamp,
     /// Whether the shell is missing just now.
     spawns_fail: bool,
     configured: HashSet<ProgramName>,
@@ -78,6 +78,11 @@ struct Model {
     mains: HashMap<ProgramName, Pid>,
     /// The programs that have been stopped and that nobody has asked for since.
     stopped: HashSet<ProgramName>,
+    /// The programs that have been given up and that nobody has started since.
+    failed: HashSet<ProgramName>,
+    /// Since when the main processes are to end that this daemon has told so, and which of them it has killed.
+    told_to_end: HashMap<Pid, Instant>,
+    killed: HashSet<Pid>,
     processes: BTreeMap<Pid, Job>,
     /// How many processes there have been.
     births: i32,
@@ -109,7 +114,7 @@ impl Model {
     fn new(definitions: Vec<Definition>) -> Self {
         let config = config(definitions);
         let order: Vec<ProgramName> = names(&config);
-        let now = Instant::now();
+        let now = Timestamp { instant: Instant::now(), time: 0 };
         let mut supervisor = Supervisor::new(config, ROOT);
         let told = statuses(&mut supervisor, now);
         Self {
@@ -120,6 +125,9 @@ impl Model {
             order,
             mains: HashMap::new(),
             stopped: HashSet::new(),
+            failed: HashSet::new(),
+            told_to_end: HashMap::new(),
+            killed: HashSet::new(),
             processes: BTreeMap::new(),
             births: 0,
             death: None,
@@ -160,12 +168,14 @@ impl Model {
         let config = config(definitions.collect());
         self.supervisor = Supervisor::new(config, ROOT);
         self.asked.clear();
+        self.told_to_end.clear();
+        self.killed.clear();
         self.processes.retain(|pid, job| self.mains.get(&job.program) == Some(pid));
         let lives = |process: &Process| self.processes.contains_key(&process.pid);
         let recollection = |(program, memory): (&ProgramName, &Memory)| {
             let living = match memory {
                 Memory::Running(Running { main, former, .. }) => main.filter(lives).or(former.filter(lives)),
-                Memory::Nothing | Memory::Stopped | Memory::Due { .. } => None,
+                Memory::Nothing | Memory::Stopped(_) | Memory::Failed(_) | Memory::Due { .. } => None,
             };
             Recollection { program: program.clone(), memory: memory.clone(), living }
         };
@@ -209,13 +219,13 @@ impl Model {
     }
 
     fn pass(&mut self, time: Duration) {
-        self.now += time;
-        let is_due = self.supervisor.next_deadline().is_some_and(|due| due <= self.now);
+        self.now = self.now + time;
+        let is_due = self.supervisor.next_deadline().is_some_and(|due| due <= self.now.instant);
         let before = self.view();
         self.tell(Event::Deadline);
         if is_due {
             let next = self.supervisor.next_deadline();
-            assert!(next.is_none_or(|due| due > self.now), "what is due is done");
+            assert!(next.is_none_or(|due| due > self.now.instant), "what is due is done");
         } else {
             assert_eq!(self.view(), before, "a deadline that has not come changes nothing");
         }
@@ -252,10 +262,7 @@ impl Model {
             }
             Effect::Rehearse | Effect::HandOver => panic!("nobody has asked for an upgrade"),
             Effect::Spawn(spawn) => self.spawn(spawn),
-            Effect::Terminate { process: Process { pid, .. } } => {
-                let job = self.processes.get(&pid).expect("only the living are signalled");
-                assert_eq!(self.mains.get(&job.program), Some(&pid), "only main processes are signalled");
-            }
+            Effect::Signal { process, signal, scope } => self.signal(process.pid, signal, scope),
             Effect::Reply { caller, response } => self.reply(caller, &response),
             Effect::LoadConfig { caller } => panic!("{caller:?} did not ask for a reload"),
             Effect::Exit { caller } => {
@@ -263,6 +270,10 @@ impl Model {
                 if let Some(caller) = caller {
                     self.asked.remove(&caller).expect("a request is answered once");
                 }
+            }
+            Effect::Report(Report::GivenUp { program, .. }) => {
+                assert!(!self.mains.contains_key(&program), "what runs is not given up");
+                self.failed.insert(program);
             }
             Effect::Report(_) => {}
             Effect::Publish(change) => {
@@ -275,6 +286,26 @@ impl Model {
                 if program.state != State::Removed {
                     self.told.insert(program.name.clone(), program);
                 }
+            }
+        }
+    }
+
+    fn signal(&mut self, pid: Pid, signal: Signal, scope: KillMode) {
+        let job = self.processes.get(&pid).expect("only the living are signalled");
+        assert_eq!(self.mains.get(&job.program), Some(&pid), "only main processes are signalled");
+        assert_eq!(
+            scope, job.definition.kill_mode,
+            "a run is ended by the definition that it was started by"
+        );
+        match signal {
+            Signal::Term => {
+                self.told_to_end.entry(pid).or_insert(self.now.instant);
+            }
+            Signal::Kill => {
+                let timeout = job.definition.stop_timeout.expect("without a limit there is no kill");
+                let told = self.told_to_end.get(&pid).expect("it was told to end before");
+                assert!(*told + timeout <= self.now.instant, "it has had its time");
+                assert!(self.killed.insert(pid), "it is killed once");
             }
         }
     }
@@ -296,9 +327,13 @@ impl Model {
             self.on_record.insert(job.program.clone(), signed);
         }
         self.processes.insert(pid, job.clone());
+        if let (Action::Stop, Some(main)) = (&job.action, self.mains.get(&job.program)) {
+            self.told_to_end.entry(*main).or_insert(self.now.instant);
+        }
         if matches!(job.action, Action::Start | Action::Restart) {
             self.mains.insert(job.program.clone(), pid);
             self.stopped.remove(&job.program);
+            self.failed.remove(&job.program);
         }
         self.tell(Event::Spawned { job, process });
     }
@@ -319,6 +354,7 @@ impl Model {
                 Action::Start => {
                     assert!(self.configured.contains(&job.program), "what lingers is not started again");
                     assert!(!self.stopped.contains(&job.program), "{} was stopped", job.program);
+                    assert!(!self.failed.contains(&job.program), "{} was given up", job.program);
                 }
                 Action::Stop => assert!(main.is_some(), "what an earlier daemon began goes on"),
                 other => panic!("{other} is not done for nobody"),
@@ -363,6 +399,7 @@ impl Model {
         // What is gone from the configuration is forgotten; if it is defined anew, it is another program.
         let (configured, mains) = (&self.configured, &self.mains);
         self.stopped.retain(|name| configured.contains(name) || mains.contains_key(name));
+        self.failed.retain(|name| configured.contains(name));
         let mut on_record = self.on_record.clone();
         on_record.retain(|_, memory| *memory != Memory::Nothing);
         let memories = self.supervisor.memories().map(|(name, memory)| (name.clone(), memory));
@@ -384,6 +421,7 @@ impl Model {
             assert_eq!(entry.name, name.as_bytes());
             assert_eq!(has(entry, "running"), is_running, "{entry:?}");
             assert_eq!(has(entry, "lingering"), is_lingering, "{entry:?}");
+            assert_eq!(has(entry, "failed"), self.failed.contains(name), "{entry:?}");
         }
         for (caller, terminal) in &self.terminals {
             let kept = terminal.strong_count();
@@ -434,7 +472,7 @@ impl Asked {
     }
 }
 
-fn list(supervisor: &mut Supervisor<Terminal>, now: Instant) -> Vec<ProgramEntry> {
+fn list(supervisor: &mut Supervisor<Terminal>, now: Timestamp) -> Vec<ProgramEntry> {
     let caller = caller(0, ANNA);
     let mut effects = supervisor.handle(now, Event::Asked { caller, question: Question::List });
     match effects.pop() {
@@ -443,7 +481,7 @@ fn list(supervisor: &mut Supervisor<Terminal>, now: Instant) -> Vec<ProgramEntry
     }
 }
 
-fn statuses(supervisor: &mut Supervisor<Terminal>, now: Instant) -> Vec<ProgramStatus> {
+fn statuses(supervisor: &mut Supervisor<Terminal>, now: Timestamp) -> Vec<ProgramStatus> {
     let caller = caller(0, ANNA);
     let mut effects = supervisor.handle(now, Event::Asked { caller, question: Question::Subscribe });
     match effects.pop() {

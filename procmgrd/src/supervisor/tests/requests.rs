@@ -3,11 +3,13 @@
 //! What becomes of the scripts that they run is tested in `spawns`.
 
 use procmgr_config::Action::{Restart, Start, Stop};
+use procmgr_config::KillMode;
 use procmgr_proto::message::Code;
 
+use crate::supervisor::event::Signal;
 use crate::supervisor::tests::{
     DELAY, MAIN, RESTARTER, STOPPER, SUCCESS, World, answer_exited, define, define_with_delay, done, ended,
-    refused, spawn, spawn_with, terminate,
+    refused, signal, spawn, spawn_with, terminate,
 };
 
 // Down
@@ -72,6 +74,15 @@ fn a_restart_script_does_not_run_for_a_program_that_is_starting() {
 #[test]
 fn start_of_a_program_that_is_up_is_refused() {
     World::up(&define("game", &[Start])).assert_refuses(Start, Code::Busy, "game is running");
+}
+
+#[test]
+fn stop_terminates_the_group_of_the_main_process_if_the_run_was_told_to() {
+    let mut game = define("game", &[Start]);
+    game.kill_mode = KillMode::Group;
+    let mut world = World::up(&game);
+    world.configure(&[&define("game", &[Start])]);
+    assert_eq!(world.request(1, "game", Stop), [signal(MAIN, Signal::Term, KillMode::Group)]);
 }
 
 #[test]

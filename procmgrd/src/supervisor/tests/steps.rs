@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use procmgr_config::{Action, Allowed, Definition, ProgramName, Rule};
+use procmgr_config::{Action, Allowed, Definition, KillMode, ProgramName, Rule};
 use procmgr_proto::message::ExitStatus;
 use proptest::bool::weighted;
 use proptest::collection::vec;
@@ -65,12 +65,19 @@ fn definition(name: &'static str) -> impl Strategy<Value = Definition> {
     let actions = || Action::BUILT_IN.into_iter().chain([Action::from_name(b"dance")]);
     let rules: Vec<_> =
         actions().map(|action| rule(if action == Action::Start { 0.9 } else { 0.4 })).collect();
-    (rules, option::of(1..4_u64), any::<bool>()).prop_map(move |(rules, delay, starts_with_daemon)| {
+    let seconds = || option::of((1..5_u64).prop_map(Duration::from_secs));
+    let life = (seconds(), seconds(), option::of(1..3_u32), seconds(), any::<[bool; 2]>());
+    (rules, life).prop_map(move |(rules, life)| {
         let mut definition = Definition::new(ProgramName::new(name.as_bytes()), Rule::default());
         for (action, rule) in actions().zip(rules) {
             definition.define(action, rule);
         }
-        definition.restart_delay = delay.map(Duration::from_secs);
+        let (delay, longest, limit, timeout, [starts_with_daemon, is_group]) = life;
+        definition.restart_delay = delay;
+        definition.restart_max_delay = longest;
+        definition.restart_limit = limit;
+        definition.stop_timeout = timeout;
+        definition.kill_mode = if is_group { KillMode::Group } else { KillMode::Process };
         definition.autostart = starts_with_daemon.then_some(GROUP);
         definition
     })

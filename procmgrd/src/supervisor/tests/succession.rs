@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use procmgr_config::Action::{Signal, Start, Stop};
-use procmgr_config::{Definition, Group, ProgramName};
+use procmgr_config::{Definition, Group, KillMode, ProgramName};
 use procmgr_proto::message::{Code, ExitStatus};
 
-use crate::supervisor::event::{Effect, Event, Pid, Process, Report};
-use crate::supervisor::memory::{Aim, Memory, Recollection, Running};
+use crate::supervisor::event::{self, Effect, Event, Pid, Process, Report};
+use crate::supervisor::memory::{Aim, Memory, Past, Recollection, Running};
 use crate::supervisor::tests::{
-    DELAY, MAIN, SUCCESS, Terminal, World, again, answer_exited, define, define_with_delay, done, ended,
-    process, refused, spawn_for_nobody, spawn_stop_for_nobody, start_failed, started, terminate,
+    DELAY, MAIN, SUCCESS, Terminal, World, again, answer_exited, beginning, define, define_with_delay, done,
+    ended, process, refused, signal, spawn_for_nobody, spawn_stop_for_nobody, start_failed, started,
+    terminate,
 };
 
 const FORMER: Pid = Pid(90);
@@ -26,7 +27,13 @@ fn recall(world: &mut World, memory: Memory, living: Option<Pid>) -> Vec<Effect<
 
 fn running(game: &Definition, aim: Aim) -> Memory {
     let (main, former): (_, Option<Process>) = (Some(process(MAIN)), None);
-    Memory::Running(Running { main, former, definition: Arc::new(game.clone()), aim, restarts: 3 })
+    let (since, definition, past) = (Some(beginning()), Arc::new(game.clone()), past(3));
+    Memory::Running(Running { main, former, since, definition, aim, past })
+}
+
+/// A past with as many restarts in a row.
+fn past(restarts: u32) -> Past {
+    Past { restarts, row: restarts, last_exit: None }
 }
 
 fn taken_over(pid: Pid) -> Effect<Terminal> {
@@ -119,6 +126,21 @@ fn a_restart_that_was_under_way_is_gone_on_with_for_nobody() {
 }
 
 #[test]
+fn the_time_to_end_begins_anew_for_a_program_that_was_told_before() {
+    let mut game = define_with_delay("game", &[Start]);
+    game.stop_timeout = Some(Duration::from_secs(9));
+    for aim in [Aim::Stop, Aim::End, Aim::Restart] {
+        let mut world = World::down(&game);
+        world.pass(DELAY);
+        recall(&mut world, running(&game, aim), Some(MAIN));
+        assert_eq!(world.next_deadline(), game.stop_timeout);
+        let killed = Report::Killed { program: game.name.clone(), pid: MAIN };
+        let kill = signal(MAIN, event::Signal::Kill, KillMode::Process);
+        assert_eq!(world.pass(Duration::from_secs(9)), [Effect::Report(killed), kill]);
+    }
+}
+
+#[test]
 fn a_program_that_was_to_end_with_the_daemon_ends_and_comes_back_if_it_starts_with_it() {
     let mut game = define("game", &[Start]);
     let mut world = World::down(&game);
@@ -146,7 +168,7 @@ fn what_was_stopped_by_hand_stays_stopped_until_somebody_asks() {
     let mut game = define("game", &[Start]);
     game.autostart = Some(Group(1));
     let mut world = World::down(&game);
-    assert_eq!(recall(&mut world, Memory::Stopped, None), []);
+    assert_eq!(recall(&mut world, Memory::Stopped(past(0)), None), []);
     world.tell(Event::Autostart(Group(1)));
     assert_eq!(world.next_deadline(), None);
     let effects = world.request(1, "game", Start);
@@ -158,7 +180,7 @@ fn back_off_goes_on_and_so_does_its_count() {
     let game = define_with_delay("game", &[Start]);
     let mut world = World::down(&game);
     let at = world.now + Duration::from_secs(2);
-    assert_eq!(recall(&mut world, Memory::Due { at, restarts: 5 }, None), []);
+    assert_eq!(recall(&mut world, Memory::Due { at, past: past(5) }, None), []);
     assert_eq!(world.list(), "game: dead restarting");
     assert_eq!(world.next_deadline(), Some(Duration::from_secs(2)));
     let effects = world.pass(Duration::from_secs(2));
@@ -192,8 +214,8 @@ fn a_program_that_has_left_the_configuration_lingers_under_the_definition_that_i
 #[test]
 fn of_a_program_that_has_left_the_configuration_and_does_not_live_nothing_is_left() {
     let game = define_with_delay("game", &[Start]);
-    let due = Memory::Due { at: World::of(&[]).now, restarts: 1 };
-    for memory in [running(&game, Aim::Run), running(&game, Aim::Restart), Memory::Stopped, due] {
+    let due = Memory::Due { at: World::of(&[]).now, past: past(1) };
+    for memory in [running(&game, Aim::Run), running(&game, Aim::Restart), Memory::Stopped(past(0)), due] {
         let mut world = World::of(&[]);
         assert_eq!(recall(&mut world, memory, None), []);
         assert_eq!((world.list().as_str(), world.next_deadline()), ("", None));

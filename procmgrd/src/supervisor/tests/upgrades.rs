@@ -94,7 +94,7 @@ fn another_image_goes_on_where_this_one_was() {
 #[test]
 fn an_end_that_waits_for_programs_waits_on_in_another_image() {
     let mut world = World::up(&define("game", &[Start]));
-    world.supervisor.standing.on_exit = OnExit::Stop;
+    world.supervisor.standing.on_exit = OnExit::Stop { patience: None };
     world.question(1, Question::Stop);
     hand_over(&mut world);
     assert_eq!(world.request(2, "game", Stop), [terminate(MAIN)]);
