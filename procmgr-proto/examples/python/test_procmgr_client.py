@@ -902,13 +902,40 @@ restart-delay = 1000
 """
 
     def inspected(self, name: bytes) -> InspectedProgram:
+        """Return what a program has gone through."""
         return {inspected.program.name: inspected
                 for inspected in self.client.inspect(PATIENCE)}[name]
+
+    def dead(self, name: bytes) -> Any:
+        """Return the same if its main process has ended."""
+        inspected = self.inspected(name)
+        return inspected if inspected.last_exit is not None else None
 
     def test_custom_action(self) -> None:
         self.assertEqual(self.invoke(b"nap", b"backup"), exited(ExitKind.EXITED, 4))
         with self.refused(Code.NOACTION):
             self.invoke(b"phoenix", b"backup")
+
+    def test_inspect(self) -> None:
+        begin = time.time_ns() // 1000000
+        self.invoke(b"nap", b"start")
+        self.invoke(b"phoenix", b"start")
+        phoenix = wait_for(lambda: self.dead(b"phoenix"), "the death")
+        end = time.time_ns() // 1000000
+        nap, none = self.inspected(b"nap"), self.inspected(b"none")
+        self.assertEqual(nap.program, ProgramStatus(b"nap", b"running", self.pid(b"nap"), ()))
+        assert nap.since is not None
+        self.assertTrue(begin <= nap.since <= end, (begin, nap.since, end))
+        self.assertEqual((nap.restarts, nap.last_exit, nap.next_start), (0, None, None))
+        self.assertEqual(none, InspectedProgram(ProgramStatus(b"none", b"down", None, ()),
+                                                None, 0, None, None))
+        self.assertEqual(phoenix.program.state, pm.State.BACK_OFF)
+        self.assertIsNone(phoenix.since)
+        self.assertEqual(phoenix.last_exit.status, ExitStatus(ExitKind.EXITED, 5))
+        died = phoenix.last_exit.time
+        self.assertTrue(begin <= died <= end, (begin, died, end))
+        due = phoenix.next_start - 1000000
+        self.assertTrue(begin - 10 <= due <= end + 10, (begin, due, end))
 
 
 class EventsTest(DaemonTest):
