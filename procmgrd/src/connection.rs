@@ -382,6 +382,10 @@ fn understand(stream: &UnixStream, body: &[u8], descriptors: Foreign) -> Result<
         Request::Inspect => Ok(Demand::Ask(Question::Inspect)),
         Request::Subscribe => Ok(Demand::Ask(Question::Subscribe)),
         Request::Upgrade => Ok(Demand::Ask(Question::Upgrade)),
+        Request::Preview => Ok(Demand::Ask(Question::Preview)),
+        Request::Permissions => {
+            Ok(Demand::Ask(Question::Permissions { groups: supplementary_groups(stream) }))
+        }
         Request::Invoke(invocation) => {
             let invocation = checked(invocation)?;
             Ok(Demand::Invoke { invocation, groups: supplementary_groups(stream), stdio: descriptors })

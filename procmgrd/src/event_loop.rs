@@ -27,7 +27,7 @@ use crate::signals::{Signaled, Signals};
 use crate::spawn::Spawner;
 use crate::state::store::Store;
 use crate::supervisor::Supervisor;
-use crate::supervisor::event::{Caller, Control, Effect, Event, Loaded, Pid, Rejected, Spawn};
+use crate::supervisor::event::{Caller, Control, Effect, Event, Intent, Loaded, Pid, Rejected, Spawn};
 use crate::upgrade::Upgrade;
 use crate::wards::Wards;
 
@@ -209,8 +209,8 @@ impl Daemon {
                 self.keep_records();
             }
             Effect::Spawn(spawn) => return Some(self.spawn(spawn)),
-            Effect::LoadConfig { caller } => {
-                return Some(Event::Configured { caller, outcome: self.load() });
+            Effect::LoadConfig { caller, intent } => {
+                return Some(Event::Configured { caller, intent, outcome: self.load(intent) });
             }
             Effect::Exit { caller } => self.end = Some(End { caller }),
             Effect::Signal { process, signal, scope } => {
@@ -263,12 +263,18 @@ impl Daemon {
         self.server.answer(caller, response, &self.poller, now);
     }
 
-    fn load(&mut self) -> Result<Loaded, Rejected> {
-        self.notifier.reloading();
-        let result = self.config.load();
-        self.notifier.reloaded(result.is_ok());
-        // A socket that could not be made again has another chance, now that an administrator is at work.
-        self.server.restore_socket(&self.poller, Instant::now());
+    fn load(&mut self, intent: Intent) -> Result<Loaded, Rejected> {
+        let result = match intent {
+            Intent::Preview => self.config.load(),
+            Intent::Apply => {
+                self.notifier.reloading();
+                let result = self.config.load();
+                self.notifier.reloaded(result.is_ok());
+                // A socket that could not be made again has another chance, now that an administrator is at work.
+                self.server.restore_socket(&self.poller, Instant::now());
+                result
+            }
+        };
         match result {
             Ok(Config { config, findings }) => Ok(Loaded { config, remarks: findings.lines().collect() }),
             Err(error) => {

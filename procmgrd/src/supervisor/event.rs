@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use procmgr_config::{Action, Config, Definition, Gid, Group, KillMode, ProgramName, Rule, Uid};
+use procmgr_proto::details::ReloadEffect;
 use procmgr_proto::event::ProgramStatus;
 use procmgr_proto::message::{ExitStatus, Invocation, Response};
 
@@ -38,7 +39,7 @@ pub(crate) enum Event<S> {
     /// Somebody has signalled the daemon.
     Signaled(Control),
     /// The configuration has been read: the answer to [`Effect::LoadConfig`].
-    Configured { caller: Option<Caller>, outcome: Result<Loaded, Rejected> },
+    Configured { caller: Option<Caller>, intent: Intent, outcome: Result<Loaded, Rejected> },
     /// The executable could take over from this one: the answer, some time later, to [`Effect::Rehearse`].
     Rehearsed,
     /// The executable cannot take over from this one: the other answer to [`Effect::Rehearse`], and that to
@@ -63,7 +64,7 @@ pub(crate) enum Effect<S> {
     /// Answer a request. Each request is answered once, by this or by `Exit`.
     Reply { caller: Caller, response: Response },
     /// Read the configuration again.
-    LoadConfig { caller: Option<Caller> },
+    LoadConfig { caller: Option<Caller>, intent: Intent },
     /// End the daemon, and tell the caller when all is cleaned up. Every other request has been answered.
     Exit { caller: Option<Caller> },
     /// Tell whoever reads the log.
@@ -196,7 +197,7 @@ impl fmt::Display for Pid {
 }
 
 /// What clients ask of the daemon itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Question {
     /// Whether it answers.
     Ping,
@@ -212,6 +213,10 @@ pub(crate) enum Question {
     Subscribe,
     /// To execute its executable anew.
     Upgrade,
+    /// What reading its configuration again would change.
+    Preview,
+    /// What whoever asks, who is in these supplementary groups, may do.
+    Permissions { groups: Vec<Gid> },
 }
 
 /// What a signal asks of the daemon.
@@ -221,6 +226,15 @@ pub(crate) enum Control {
     Reload,
     /// To end.
     Terminate,
+}
+
+/// What a configuration is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Intent {
+    /// To be put in force.
+    Apply,
+    /// To see what that would change.
+    Preview,
 }
 
 /// A configuration that can be used.
@@ -256,7 +270,7 @@ pub(crate) enum Report {
     /// The stop of a program that the daemon itself has asked for has failed.
     StopFailed { program: ProgramName, reason: String },
     /// A new configuration is in force; there may be something to remark about it.
-    Reconfigured { changes: Changes, remarks: Vec<String> },
+    Reconfigured { differences: Vec<Difference>, remarks: Vec<String> },
     /// The configuration could not be used, and the one before it stays in force.
     ConfigRejected { lines: Vec<String> },
     /// The daemon is to end as soon as these many programs have.
@@ -304,13 +318,15 @@ impl Cause {
     }
 }
 
-/// What a new configuration has changed.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Changes {
-    /// Programs that are new.
-    pub(crate) added: Vec<ProgramName>,
-    /// Programs that are gone, the lingering ones among them.
-    pub(crate) removed: Vec<ProgramName>,
-    /// Programs that are defined in another way than before.
-    pub(crate) changed: Vec<ProgramName>,
+/// What a new configuration makes of a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Difference {
+    pub(crate) program: ProgramName,
+    pub(crate) effect: ReloadEffect,
+    /// The keys that say something else than before.
+    pub(crate) keys: Vec<Vec<u8>>,
+    /// Its main process, if it has one.
+    pub(crate) main: Option<Pid>,
+    /// That runs under an older definition then.
+    pub(crate) is_outdated: bool,
 }

@@ -23,12 +23,13 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use procmgr_config::{Action, Config, Gid, Group, OnExit, ProgramName, Uid};
+use procmgr_proto::details::Permission;
 use procmgr_proto::message::{Code, ExitStatus, Invocation, Response};
 
 use crate::supervisor::access::Person;
 use crate::supervisor::call::{Call, refuse, reply, shown};
 use crate::supervisor::event::{
-    Caller, Cause, Control, Effect, Event, Job, Pid, Process, Question, Report, Timestamp,
+    Caller, Cause, Control, Effect, Event, Intent, Job, Pid, Process, Question, Report, Timestamp,
 };
 use crate::supervisor::memory::{Memory, Recollection};
 use crate::supervisor::program::{ENDS_BEFORE, Program};
@@ -178,11 +179,15 @@ impl<S: Clone> Supervisor<S> {
             Event::SpawnFailed { job, reason } => self.spawn_failed(now, &job, &reason, &mut effects),
             Event::Exited { pid, status } => self.exited(now, pid, status, &mut effects),
             Event::Deadline => self.deadline(now, &mut effects),
-            Event::Signaled(Control::Reload) => effects.push(Effect::LoadConfig { caller: None }),
+            Event::Signaled(Control::Reload) => {
+                effects.push(Effect::LoadConfig { caller: None, intent: Intent::Apply });
+            }
             // Whoever asks twice does not want to wait for the programs any longer.
             Event::Signaled(Control::Terminate) if self.enders.is_some() => self.end(&mut effects),
             Event::Signaled(Control::Terminate) => self.begin_end(now, None, &mut effects),
-            Event::Configured { caller, outcome } => self.configured(caller, outcome, &mut effects),
+            Event::Configured { caller, intent, outcome } => {
+                self.configured(caller, intent, outcome, &mut effects);
+            }
             Event::Rehearsed => effects.extend(self.upgrader.map(|_| Effect::HandOver)),
             Event::NotUpgraded { reason } => self.not_upgraded(reason, &mut effects),
             Event::Upgraded => {
@@ -232,7 +237,12 @@ impl<S: Clone> Supervisor<S> {
                 let programs = self.programs.iter().map(|(name, program)| program.condition().of(name));
                 effects.push(reply(caller, Response::Subscribed { programs: programs.collect() }));
             }
-            Question::Stop | Question::Reload | Question::Upgrade
+            Question::Permissions { groups } => {
+                let person = Person { peer: caller.peer, groups: &groups };
+                let permissions = self.programs.iter().filter_map(|(_, program)| permission(program, person));
+                effects.push(reply(caller, Response::Permissions(permissions.collect())));
+            }
+            Question::Stop | Question::Reload | Question::Preview | Question::Upgrade
                 if !access::may_command(&caller.peer, self.owner) =>
             {
                 let text = "only root and the user of the daemon may stop, reload or upgrade it";
@@ -246,7 +256,12 @@ impl<S: Clone> Supervisor<S> {
                 self.upgrader = Some(caller);
                 effects.push(Effect::Rehearse);
             }
-            Question::Reload => effects.push(Effect::LoadConfig { caller: Some(caller) }),
+            Question::Reload => {
+                effects.push(Effect::LoadConfig { caller: Some(caller), intent: Intent::Apply });
+            }
+            Question::Preview => {
+                effects.push(Effect::LoadConfig { caller: Some(caller), intent: Intent::Preview });
+            }
         }
     }
 
@@ -377,4 +392,13 @@ impl<S: Clone> Supervisor<S> {
         effects.push(Effect::Report(Report::Ending));
         effects.push(Effect::Exit { caller: last });
     }
+}
+
+/// Returns what a person may do to a program, if that is anything.
+fn permission<S: Clone>(program: &Program<S>, person: Person<'_>) -> Option<Permission> {
+    let may = |action: &&Action| program.offers(action) && person.may_invoke(program.rights(action));
+    let actions: Vec<Vec<u8>> =
+        program.actions().into_iter().filter(may).map(|action| action.name().to_vec()).collect();
+    let program = program.name.as_bytes().to_vec();
+    (!actions.is_empty()).then_some(Permission { program, actions })
 }

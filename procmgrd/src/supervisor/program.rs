@@ -54,6 +54,7 @@ mod ending;
 pub(crate) mod state;
 mod succession;
 
+use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
@@ -204,7 +205,7 @@ impl<S: Clone> Program<S> {
     }
 
     /// Returns the main process, if there is one.
-    fn main(&self) -> Option<Pid> {
+    pub(crate) fn main(&self) -> Option<Pid> {
         self.run().map(|run| run.main.pid)
     }
 
@@ -229,6 +230,33 @@ impl<S: Clone> Program<S> {
             |rule: &&Rule| present.is_some_and(|it| it.script == rule.script && it.identity == rule.identity);
         let older = effective.filter(|rule| !is_same(rule));
         present.into_iter().chain(older).map(|rule| &rule.allowed)
+    }
+
+    /// Returns all actions that the program knows.
+    pub(crate) fn actions(&self) -> BTreeSet<&Action> {
+        let definitions = self.definition.iter().chain(self.run().map(|run| &run.definition));
+        definitions.flat_map(|definition| definition.actions()).collect()
+    }
+
+    /// Returns whether an action does something, in some state at least.
+    pub(crate) fn offers(&self, action: &Action) -> bool {
+        let has_script = |action| {
+            let definition = self.definition_for(action);
+            definition.is_some_and(|definition| definition.rule(action).script.is_some())
+        };
+        let can_start = self.definition.is_some() && has_script(&Action::Start);
+        match action {
+            Action::Start => can_start,
+            Action::Restart => can_start || self.definition.is_some() && has_script(action),
+            Action::Reload => can_start || has_script(action),
+            Action::Stop | Action::Status => true,
+            Action::Signal | Action::Custom(_) => has_script(action),
+        }
+    }
+
+    /// Returns whether there is a main process that was started by another definition.
+    pub(crate) fn runs_under_another_than(&self, definition: &Arc<Definition>) -> bool {
+        self.run().is_some_and(|run| run.definition != *definition)
     }
 
     /// Returns whether the program has such an action. One that is not built in it has by a script.

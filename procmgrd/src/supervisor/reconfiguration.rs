@@ -1,4 +1,4 @@
-//! A new configuration: what it changes, and what has to wait until the daemon is started anew.
+//! A new configuration: what it changes, or would change, and what has to wait until the daemon is started anew.
 //!
 //! What becomes of one program by it is told in `program`; reading the file is not the core's business.
 
@@ -7,10 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use procmgr_config::{Config, Definition, ProgramName};
+use procmgr_proto::details::{ProgramPreview, ReloadEffect};
 use procmgr_proto::message::{Code, Refusal, Response};
 
 use crate::supervisor::call::reply;
-use crate::supervisor::event::{Caller, Cause, Changes, Effect, Loaded, Rejected, Report};
+use crate::supervisor::event::{Caller, Cause, Difference, Effect, Intent, Loaded, Rejected, Report};
 use crate::supervisor::program::Program;
 use crate::supervisor::{Standing, Supervisor};
 
@@ -19,31 +20,52 @@ impl<S: Clone> Supervisor<S> {
     pub(super) fn configured(
         &mut self,
         caller: Option<Caller>,
+        intent: Intent,
         outcome: Result<Loaded, Rejected>,
         effects: &mut Vec<Effect<S>>,
     ) {
-        let response = match outcome {
-            Ok(Loaded { config, mut remarks }) => {
-                remarks.extend(self.stand(&config));
-                effects.push(Effect::Report(Report::Reconfigured {
-                    changes: self.apply(config.programs, &Cause::request(caller)),
-                    remarks: remarks.clone(),
-                }));
-                Response::Reloaded { remarks: remarks.into_iter().map(String::into_bytes).collect() }
-            }
-            Err(Rejected { lines }) => {
-                effects.push(Effect::Report(Report::ConfigRejected { lines: lines.clone() }));
-                Response::Refused(Refusal::new(Code::BadConf, lines.join("\n")))
+        let response = match (outcome, intent) {
+            (Ok(loaded), Intent::Apply) => self.apply(caller, loaded, effects),
+            (Ok(loaded), Intent::Preview) => self.preview(loaded),
+            (Err(Rejected { lines }), intent) => {
+                let text = lines.join("\n");
+                if intent == Intent::Apply {
+                    effects.push(Effect::Report(Report::ConfigRejected { lines }));
+                }
+                Response::Refused(Refusal::new(Code::BadConf, text))
             }
         };
         effects.extend(caller.map(|caller| reply(caller, response)));
     }
 
-    /// Takes over what a new configuration says of the daemon itself. Returns what there is to remark about it.
-    fn stand(&mut self, config: &Config) -> Option<String> {
+    fn apply(
+        &mut self,
+        caller: Option<Caller>,
+        Loaded { config, mut remarks }: Loaded,
+        effects: &mut Vec<Effect<S>>,
+    ) -> Response {
+        remarks.extend(self.remark(&config));
+        self.standing.on_exit = config.on_exit;
+        let differences = self.compare(&config.programs);
+        self.define(config.programs, &Cause::request(caller));
+        effects.push(Effect::Report(Report::Reconfigured { differences, remarks: remarks.clone() }));
+        Response::Reloaded { remarks: bytes(remarks) }
+    }
+
+    fn preview(&self, Loaded { config, mut remarks }: Loaded) -> Response {
+        remarks.extend(self.remark(&config));
+        let preview = |Difference { program, effect, keys, main, is_outdated }| {
+            let pid = main.map(|pid| pid.0.cast_unsigned());
+            ProgramPreview { name: program.as_bytes().to_vec(), effect, keys, pid, is_outdated }
+        };
+        let programs = self.compare(&config.programs).into_iter().map(preview).collect();
+        Response::Previewed { programs, remarks: bytes(remarks) }
+    }
+
+    /// Returns what there is to remark about what a configuration says of the daemon itself.
+    fn remark(&self, config: &Config) -> Option<String> {
         let stays =
             |what: &str, path: &Path| format!("{what} {} until the daemon is started anew", path.display());
-        self.standing.on_exit = config.on_exit;
         let Standing { socket_path, state_path, .. } = &self.standing;
         // Where nothing else is said the state is beside the socket, and goes where that goes.
         let state_path = state_path.as_ref().filter(|path| config.state_path.as_ref() != Some(path));
@@ -54,37 +76,61 @@ impl<S: Clone> Supervisor<S> {
         }
     }
 
+    /// Returns what putting these definitions in force changes, in their order, then what it removes; and which programs
+    /// run on under older ones, changed now or before.
+    fn compare(&self, definitions: &[Arc<Definition>]) -> Vec<Difference> {
+        let present: HashSet<&ProgramName> = definitions.iter().map(|definition| &definition.name).collect();
+        let defined = definitions.iter().filter_map(|definition| {
+            let program = self.programs.get(&definition.name).map(|(_, program)| program);
+            difference(program, definition)
+        });
+        let gone = self.programs.iter().filter(|(name, _)| !present.contains(name));
+        let gone = gone.filter(|(_, program)| program.definition().is_some());
+        let removed = gone.map(|(name, program)| Difference {
+            program: name.clone(),
+            effect: ReloadEffect::Removed,
+            keys: Vec::new(),
+            main: program.main(),
+            is_outdated: false,
+        });
+        defined.chain(removed).collect()
+    }
+
     /// Puts new definitions in force. Starts and stops nothing.
-    fn apply(&mut self, definitions: Vec<Arc<Definition>>, cause: &Cause) -> Changes {
+    fn define(&mut self, definitions: Vec<Arc<Definition>>, cause: &Cause) {
         let order: Vec<ProgramName> = definitions.iter().map(|definition| definition.name.clone()).collect();
         let present: HashSet<&ProgramName> = order.iter().collect();
-        let mut changes = Changes::default();
         for name in self.programs.names() {
             if !present.contains(&name) {
-                let was_present =
-                    self.programs.update(&name, cause.clone(), |program| program.configure(None).is_some());
-                if was_present == Some(true) {
-                    changes.removed.push(name);
-                }
+                self.programs.update(&name, cause.clone(), |program| program.configure(None));
             }
         }
         for definition in definitions {
             let name = definition.name.clone();
-            let before = self
-                .programs
-                .update(&name, cause.clone(), |program| program.configure(Some(Arc::clone(&definition))));
-            match before {
-                Some(Some(before)) if before == definition => {}
-                Some(Some(_)) => changes.changed.push(name),
-                // It lingered until now, and is the program of the configuration again.
-                Some(None) => changes.added.push(name),
-                None => {
-                    self.programs.insert(name.clone(), Program::new(definition), cause.clone());
-                    changes.added.push(name);
-                }
+            let configure = |program: &mut Program<S>| program.configure(Some(Arc::clone(&definition)));
+            if self.programs.update(&name, cause.clone(), configure).is_none() {
+                self.programs.insert(name, Program::new(definition), cause.clone());
             }
         }
         self.programs.reorder(order);
-        changes
     }
+}
+
+/// Returns what a definition makes of a program, if there is something to tell.
+fn difference<S: Clone>(program: Option<&Program<S>>, definition: &Arc<Definition>) -> Option<Difference> {
+    // What lingers is not defined, and comes back.
+    let (effect, keys) = match program.and_then(Program::definition) {
+        None => (ReloadEffect::Added, Vec::new()),
+        Some(before) if before == definition => (ReloadEffect::Unchanged, Vec::new()),
+        Some(before) => (ReloadEffect::Changed, before.differences(definition)),
+    };
+    let is_outdated = program.is_some_and(|program| program.runs_under_another_than(definition));
+    let main = program.and_then(Program::main);
+    let is_worth_telling = effect != ReloadEffect::Unchanged || is_outdated;
+    let program = definition.name.clone();
+    is_worth_telling.then_some(Difference { program, effect, keys, main, is_outdated })
+}
+
+fn bytes(lines: Vec<String>) -> Vec<Vec<u8>> {
+    lines.into_iter().map(String::into_bytes).collect()
 }

@@ -99,7 +99,7 @@ pub(crate) enum Origin {
     TakenOver,
 }
 
-impl<S> Program<S> {
+impl<S: Clone> Program<S> {
     /// Returns what can be told of the program.
     pub(crate) fn condition(&self) -> Condition {
         let state = match self.state {
@@ -111,7 +111,7 @@ impl<S> Program<S> {
             State::Backoff { .. } => event::State::BackOff,
         };
         let run = self.run();
-        let is_outdated = self.definition.as_ref().zip(run).is_some_and(|(it, run)| *it != run.definition);
+        let is_outdated = self.definition.as_ref().is_some_and(|it| self.runs_under_another_than(it));
         Condition {
             state,
             main: run.map(|run| run.main.pid),

@@ -7,6 +7,7 @@ mod beside;
 mod deaths;
 mod details;
 mod memories;
+mod previews;
 mod reconfiguration;
 mod requests;
 mod restarts;
@@ -25,12 +26,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use procmgr_config::{Action, Allowed, Config, Definition, Gid, KillMode, OnExit, ProgramName, Rule, Uid};
+use procmgr_proto::details::ReloadEffect;
 use procmgr_proto::message::{Code, ExitStatus, Invocation, Refusal, Response};
 
 use crate::supervisor::Supervisor;
 use crate::supervisor::event::{
-    Caller, Change, Changes, Effect, Event, Job, Loaded, Peer, Pid, Process, Question, Report,
-    Restart as Again, Signal, Spawn, Ticks, Timestamp,
+    Caller, Change, Difference, Effect, Event, Intent, Job, Loaded, Peer, Pid, Process, Question, Rejected,
+    Report, Restart as Again, Signal, Spawn, Ticks, Timestamp,
 };
 use crate::supervisor::memory::Memory;
 
@@ -207,10 +209,23 @@ impl World {
         self.tell(Event::Deadline)
     }
 
-    /// Puts these definitions in force.
+    /// Puts these definitions in force. Of what that changes, the effects tell names only; the rest is told by a preview as
+    /// well, and compared there.
     fn configure(&mut self, programs: &[&Definition]) -> Effects {
         let loaded = Loaded { config: config(programs), remarks: Vec::new() };
-        self.tell(Event::Configured { caller: None, outcome: Ok(loaded) })
+        let mut effects = self.configured(None, Ok(loaded));
+        for effect in &mut effects {
+            if let Effect::Report(Report::Reconfigured { differences, .. }) = effect {
+                differences.retain(|it| it.effect != ReloadEffect::Unchanged);
+                *differences =
+                    differences.iter().map(|it| difference(&it.program, it.effect.clone())).collect();
+            }
+        }
+        effects
+    }
+
+    fn configured(&mut self, client: Option<u64>, outcome: Result<Loaded, Rejected>) -> Effects {
+        self.tell(Event::Configured { caller: client.map(caller), intent: Intent::Apply, outcome })
     }
 
     /// Returns how long it is until the next deadline.
@@ -254,6 +269,15 @@ fn define(name: &str, scripts: &[Action]) -> Definition {
         definition.define(action.clone(), Rule { script, ..Rule::default() });
     }
     definition
+}
+
+/// Defines a program whose scripts are other ones than those that `define` gives it.
+fn define_anew(name: &str, scripts: &[Action]) -> Definition {
+    let before = define(name, scripts);
+    Definition::new(before.name.clone(), Rule::default()).with_built_in(|action| {
+        let script = before.rule(action).script.as_ref().map(|script| [script, b" anew".as_slice()].concat());
+        Rule { script, ..Rule::default() }
+    })
 }
 
 /// Defines a program that, moreover, is started again [`DELAY`] after its death.
@@ -430,9 +454,14 @@ fn ended(pid: Pid, status: ExitStatus, restart: Option<Again>) -> Effect<Termina
 }
 
 fn reconfigured(added: &[&str], removed: &[&str], changed: &[&str]) -> Effect<Terminal> {
-    let names = |names: &[&str]| names.iter().map(|name| ProgramName::new(name.as_bytes())).collect();
-    Effect::Report(Report::Reconfigured {
-        changes: Changes { added: names(added), removed: names(removed), changed: names(changed) },
-        remarks: Vec::new(),
-    })
+    let kinds =
+        [(ReloadEffect::Added, added), (ReloadEffect::Changed, changed), (ReloadEffect::Removed, removed)];
+    let differences = kinds.iter().flat_map(|(effect, names)| {
+        names.iter().map(|name| difference(&ProgramName::new(name.as_bytes()), effect.clone()))
+    });
+    Effect::Report(Report::Reconfigured { differences: differences.collect(), remarks: Vec::new() })
+}
+
+fn difference(program: &ProgramName, effect: ReloadEffect) -> Difference {
+    Difference { program: program.clone(), effect, keys: Vec::new(), main: None, is_outdated: false }
 }

@@ -14,8 +14,8 @@ use procmgr_proto::message::{ExitStatus, Invocation, ProgramEntry, Response};
 
 use crate::supervisor::Supervisor;
 use crate::supervisor::event::{
-    Caller, Cause, Change, Control, Effect, Event, Job, Loaded, Peer, Pid, Process, Question, Rejected,
-    Report, Signal, Spawn, Ticks, Timestamp,
+    Caller, Cause, Change, Control, Effect, Event, Intent, Job, Loaded, Peer, Pid, Process, Question,
+    Rejected, Report, Signal, Spawn, Ticks, Timestamp,
 };
 use crate::supervisor::memory::{Memory, Recollection, Running};
 
@@ -153,7 +153,7 @@ impl Model {
             Step::Reject => {
                 let outcome = Err(Rejected { lines: vec!["no".to_owned()] });
                 let before = self.view();
-                self.tell(Event::Configured { caller: None, outcome });
+                self.tell(Event::Configured { caller: None, intent: Intent::Apply, outcome });
                 assert_eq!(self.view(), before, "a configuration that is rejected changes nothing");
             }
             Step::Autostart => self.tell(Event::Autostart(GROUP)),
@@ -236,7 +236,11 @@ impl Model {
         let before = std::mem::replace(&mut self.order, names(&config));
         self.configured = self.order.iter().cloned().collect();
         self.order.extend(before.into_iter().filter(|name| !self.configured.contains(name)));
-        self.tell(Event::Configured { caller: None, outcome: Ok(Loaded { config, remarks: Vec::new() }) });
+        self.tell(Event::Configured {
+            caller: None,
+            intent: Intent::Apply,
+            outcome: Ok(Loaded { config, remarks: Vec::new() }),
+        });
     }
 
     fn tell(&mut self, event: Event<Terminal>) {
@@ -264,7 +268,7 @@ impl Model {
             Effect::Spawn(spawn) => self.spawn(spawn),
             Effect::Signal { process, signal, scope } => self.signal(process.pid, signal, scope),
             Effect::Reply { caller, response } => self.reply(caller, &response),
-            Effect::LoadConfig { caller } => panic!("{caller:?} did not ask for a reload"),
+            Effect::LoadConfig { caller, .. } => panic!("{caller:?} did not ask for a reload"),
             Effect::Exit { caller } => {
                 self.has_ended = true;
                 if let Some(caller) = caller {

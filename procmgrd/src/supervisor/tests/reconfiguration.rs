@@ -6,13 +6,14 @@ use std::path::PathBuf;
 
 use procmgr_config::Action::{self, Reload, Restart, Signal, Start, Status, Stop};
 use procmgr_config::{Definition, Group, Rule};
+use procmgr_proto::details::ReloadEffect;
 use procmgr_proto::message::{Code, Response};
 
-use crate::supervisor::event::{Changes, Effect, Event, Loaded, Pid, Rejected, Report};
+use crate::supervisor::event::{Effect, Loaded, Pid, Rejected, Report};
 use crate::supervisor::tests::{
-    ANNA, DELAY, MAIN, RESTARTER, SCRIPT, STOPPER, SUCCESS, World, again, answer, answer_exited, caller,
-    config, define, define_for, define_with_delay, done, ended, for_anna, reconfigured, refused, spawn,
-    spawn_for_nobody, terminate,
+    ANNA, DELAY, MAIN, RESTARTER, SCRIPT, STOPPER, SUCCESS, World, again, answer, answer_exited, config,
+    define, define_anew, define_for, define_with_delay, difference, done, ended, for_anna, reconfigured,
+    refused, spawn, spawn_for_nobody, terminate,
 };
 
 const GONE: &str = "game is no longer in the configuration and cannot be started again";
@@ -346,11 +347,11 @@ fn lists_are_in_the_order_of_the_file_and_what_lingers_comes_last() {
 fn whoever_had_the_configuration_read_again_is_told_the_remarks() {
     let mut world = World::down(&define("game", &[Start]));
     let loaded = Loaded { config: config(&[]), remarks: vec!["unknown key".to_owned()] };
-    let changes = Changes { removed: vec![define("game", &[]).name], ..Changes::default() };
+    let differences = vec![difference(&define("game", &[]).name, ReloadEffect::Removed)];
     assert_eq!(
-        world.tell(Event::Configured { caller: Some(caller(1)), outcome: Ok(loaded) }),
+        world.configured(Some(1), Ok(loaded)),
         [
-            Effect::Report(Report::Reconfigured { changes, remarks: vec!["unknown key".to_owned()] }),
+            Effect::Report(Report::Reconfigured { differences, remarks: vec!["unknown key".to_owned()] }),
             answer(1, Response::Reloaded { remarks: vec![b"unknown key".to_vec()] })
         ]
     );
@@ -365,10 +366,10 @@ fn a_socket_path_that_has_changed_is_remarked_as_long_as_it_differs() {
         elsewhere.socket_path = PathBuf::from("/run/elsewhere");
         let loaded = Loaded { config: elsewhere, remarks: Vec::new() };
         assert_eq!(
-            world.tell(Event::Configured { caller: Some(caller(1)), outcome: Ok(loaded) }),
+            world.configured(Some(1), Ok(loaded)),
             [
                 Effect::Report(Report::Reconfigured {
-                    changes: Changes::default(),
+                    differences: Vec::new(),
                     remarks: vec![remark.clone()]
                 }),
                 answer(1, Response::Reloaded { remarks: vec![remark.clone().into_bytes()] })
@@ -383,10 +384,9 @@ fn a_configuration_that_is_rejected_changes_nothing() {
     let mut world = World::stopping(&define("game", &[Start]));
     let lines = vec!["1 error".to_owned(), "x:1:1: error: no".to_owned()];
     let before = format!("{:?}", world.supervisor);
-    let mut reject =
-        |caller| world.tell(Event::Configured { caller, outcome: Err(Rejected { lines: lines.clone() }) });
+    let mut reject = |client| world.configured(client, Err(Rejected { lines: lines.clone() }));
     let report = || Effect::Report(Report::ConfigRejected { lines: lines.clone() });
-    assert_eq!(reject(Some(caller(1))), [report(), refused(1, Code::BadConf, "1 error\nx:1:1: error: no")]);
+    assert_eq!(reject(Some(1)), [report(), refused(1, Code::BadConf, "1 error\nx:1:1: error: no")]);
     assert_eq!(reject(None), [report()]);
     assert_eq!(format!("{:?}", world.supervisor), before);
 }
@@ -395,13 +395,4 @@ fn assert_is_forgotten(world: &mut World) {
     assert_eq!(world.list(), "");
     assert_eq!(world.next_deadline(), None);
     world.assert_refuses(Stop, Code::NoProg, "there is no program game");
-}
-
-/// Defines a program whose scripts are other ones than those that `define` gives it.
-fn define_anew(name: &str, scripts: &[Action]) -> Definition {
-    let before = define(name, scripts);
-    Definition::new(before.name.clone(), Rule::default()).with_built_in(|action| {
-        let script = before.rule(action).script.as_ref().map(|script| [script, b" anew".as_slice()].concat());
-        Rule { script, ..Rule::default() }
-    })
 }

@@ -4,9 +4,10 @@
 
 use procmgr_config::Action::{self, Reload, Restart, Signal, Start, Status, Stop};
 use procmgr_config::{Allowed, Gid, Membership};
+use procmgr_proto::details::Permission;
 use procmgr_proto::message::{Code, Invocation, ProgramEntry, Response};
 
-use crate::supervisor::event::{Control, Effect, Event, Question};
+use crate::supervisor::event::{Control, Effect, Event, Intent, Question};
 use crate::supervisor::tests::{
     ANNA, BERT, GROUP_OF_ANNA, MAIN, OWNER, World, answer, caller, define, define_for, done, for_anna,
     refused, spawn, terminal, terminate,
@@ -160,12 +161,86 @@ fn only_root_and_the_owner_may_stop_or_reload_the_daemon() {
     }
     for client in [1, OWNER] {
         let effects = world.question(client, Question::Reload);
-        assert_eq!(effects, [Effect::LoadConfig { caller: Some(caller(client)) }]);
+        assert_eq!(effects, [Effect::LoadConfig { caller: Some(caller(client)), intent: Intent::Apply }]);
     }
 }
 
 #[test]
 fn a_signal_reloads_for_nobody() {
     let mut world = World::down(&define("game", &[]));
-    assert_eq!(world.tell(Event::Signaled(Control::Reload)), [Effect::LoadConfig { caller: None }]);
+    assert_eq!(
+        world.tell(Event::Signaled(Control::Reload)),
+        [Effect::LoadConfig { caller: None, intent: Intent::Apply }]
+    );
+}
+
+// What whoever asks may do
+
+impl World {
+    fn permissions(&mut self, client: u64, groups: Vec<Gid>) -> String {
+        let effects = self.question(client, Question::Permissions { groups });
+        let [Effect::Reply { response: Response::Permissions(permissions), .. }] = effects.as_slice() else {
+            panic!("{effects:?}")
+        };
+        let line = |Permission { program, actions }: &Permission| {
+            format!("{}: {}", program.escape_ascii(), actions.join(&b' ').escape_ascii())
+        };
+        permissions.iter().map(line).collect::<Vec<_>>().join(", ")
+    }
+}
+
+#[test]
+fn everybody_is_told_what_they_may_do_and_what_does_something() {
+    let dance = Action::from_name(b"dance");
+    let game = define_for("game", &[Start, Signal, dance.clone()], |action| {
+        if [Start, Stop, Restart, dance.clone()].contains(action) { for_anna() } else { for_nobody() }
+    });
+    let chat = define_for("chat", &[], |_| for_anna());
+    let mut world = World::of(&[&game, &define("closed", &[Start]), &chat]);
+    assert_eq!(world.permissions(ANNA, vec![]), "game: start restart stop dance, chat: stop status");
+    assert_eq!(world.permissions(BERT, vec![]), "");
+    assert_eq!(
+        world.permissions(1, vec![]),
+        "game: start restart reload signal stop status dance, closed: start restart reload stop status, \
+         chat: stop status"
+    );
+}
+
+#[test]
+fn supplementary_groups_show_in_what_one_may_do() {
+    let in_any_group = Allowed { membership: Membership::Supplementary, ..Allowed::new([], [Gid(77)]) };
+    let mut world = World::of(&[&define_for("game", &[], |_| in_any_group.clone())]);
+    assert_eq!(world.permissions(ANNA, vec![Gid(77)]), "game: stop status");
+    assert_eq!(world.permissions(ANNA, vec![Gid(78)]), "");
+}
+
+#[test]
+fn what_lingers_can_be_ended_and_asked_and_not_be_started() {
+    let dance = Action::from_name(b"dance");
+    let game = define_for("game", &[Start, Signal, dance], |_| for_anna());
+    let mut world = World::up(&game);
+    world.configure(&[]);
+    assert_eq!(world.permissions(ANNA, vec![]), "game: signal stop status dance");
+}
+
+#[test]
+fn what_is_offered_is_what_is_carried_out_in_some_state() {
+    let others = [Restart, Reload, Signal, Stop, Status, Action::from_name(b"dance")];
+    for bits in 0..1_u32 << others.len() {
+        let chosen = others.iter().enumerate().filter(|(place, _)| bits >> place & 1 == 1);
+        let scripts: Vec<Action> = chosen.map(|(_, script)| script.clone()).chain([Start]).collect();
+        let game = define_for("game", &scripts, |_| for_anna());
+        let offered = World::down(&game).permissions(ANNA, vec![]);
+        for action in others.iter().chain([&Start]) {
+            let name = action.to_string();
+            let does_something = |mut world: World| {
+                let effects = world.request_words(ANNA, ["game", &name], &[]);
+                let refused = matches!(&effects[..], [Effect::Reply { response: Response::Refused(_), .. }]);
+                let does_nothing = *action == Signal && effects == [done(ANNA)];
+                !(refused || does_nothing)
+            };
+            let is_possible = does_something(World::down(&game)) || does_something(World::up(&game));
+            assert_eq!(offered.split(' ').any(|word| word == name), is_possible, "{name} of {scripts:?}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use procmgr_proto::message::{ExitStatus, Response};
 
 use crate::supervisor::event::{Change, Event, Loaded, Pid, Question};
 use crate::supervisor::tests::{
-    BERT, DELAY, MAIN, RESTARTER, STARTER, STOPPER, SUCCESS, Terminal, World, answer, caller, config, define,
+    BERT, DELAY, MAIN, RESTARTER, STARTER, STOPPER, SUCCESS, World, answer, config, define,
     define_with_delay, refused,
 };
 
@@ -26,7 +26,7 @@ impl World {
     /// Puts these definitions in force for a client.
     fn configure_for(&mut self, client: u64, programs: &[&Definition]) {
         let loaded = Loaded { config: config(programs), remarks: Vec::new() };
-        self.tell(Event::<Terminal>::Configured { caller: Some(caller(client)), outcome: Ok(loaded) });
+        self.configured(Some(client), Ok(loaded));
     }
 }
 
