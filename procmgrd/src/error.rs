@@ -31,6 +31,11 @@ pub enum Error {
         /// What is there.
         by: &'static str,
     },
+    /// A system manager has handed over something that is not the socket that clients connect to.
+    Useless {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The path of the socket is longer than the kernel takes.
     SocketPathTooLong {
         /// The path.
@@ -66,6 +71,9 @@ impl fmt::Display for Error {
             Self::Occupied { socket, by } => {
                 write!(formatter, "cannot create socket {}: {by} is there", socket.display())
             }
+            Self::Useless { reason } => {
+                write!(formatter, "cannot use what the system manager has handed over: {reason}")
+            }
             Self::SocketPathTooLong { socket } => write!(
                 formatter,
                 "cannot create socket {}: the path has {} bytes, and at most {MAX_PATH} are possible",
@@ -85,6 +93,7 @@ impl std::error::Error for Error {
             Self::AlreadyRunning { .. }
             | Self::StateTaken { .. }
             | Self::Occupied { .. }
+            | Self::Useless { .. }
             | Self::SocketPathTooLong { .. } => None,
         }
     }

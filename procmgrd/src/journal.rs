@@ -156,6 +156,11 @@ pub(crate) fn socket_lost(error: &Error) {
     log::error!("{error}; reload when its place is free");
 }
 
+/// Logs that the socket file of a system manager is gone.
+pub(crate) fn lent_socket_gone(path: &Path) {
+    log::warn!("the socket {} was removed; the system manager has to make it again", path.display());
+}
+
 /// Logs that nobody will tell when the socket file is removed.
 pub(crate) fn socket_unwatched(path: &Path, error: &dyn Display) {
     log::warn!("cannot watch {}: {error}; if it is removed, reload to get it back", path.display());

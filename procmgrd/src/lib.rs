@@ -3,6 +3,7 @@
 //! The decisions are made by a supervisor that knows neither time nor system; around it, a single-threaded loop turns
 //! what happens into events and what is decided into deeds. The command line is none of this crate's business.
 
+mod activation;
 mod background;
 mod clock;
 mod config_source;
@@ -55,6 +56,7 @@ use nix::unistd::geteuid;
 use procmgr_config::load::Loaded;
 use procmgr_config::{Group, Uid};
 
+use crate::activation::Lent;
 use crate::background::{Detached, detach};
 use crate::config_source::ConfigSource;
 use crate::descriptors::{DescriptorLimit, Inherited, settle_inherited};
@@ -128,34 +130,45 @@ pub fn run(options: Options) -> Result<Ending, Error> {
     if let Some(arrival) = upgrade::arrival() {
         return take_over(options, &arrival).map(|()| Ending::Done);
     }
+    let lent = activation::take(options.foreground)?;
     let inherited = if options.foreground { Inherited::Keep } else { Inherited::Close };
     let inherited = settle_inherited(inherited).map_err(Error::system("settle inherited descriptors"))?;
     signals::reset_inherited().map_err(Error::system("reset signals"))?;
     // Without a working directory, absolute paths are found all the same, and the others are not.
     let base = env::current_dir().unwrap_or_default();
     if options.foreground {
-        return serve(options, inherited, &base, || Ok(())).map(|()| Ending::Done);
+        return serve(options, Inheritance { lent, others: inherited }, &base, || Ok(()))
+            .map(|()| Ending::Done);
     }
     match detach().map_err(Error::system("go into the background"))? {
         Detached::Starter { is_ready: true } => Ok(Ending::Done),
         Detached::Starter { is_ready: false } => Ok(Ending::NotStarted),
         Detached::Background(readiness) => {
             let announce = || readiness.announce().map_err(Error::system("let go of the terminal"));
-            serve(options, inherited, &base, announce).map(|()| Ending::Done)
+            serve(options, Inheritance { lent: None, others: inherited }, &base, announce)
+                .map(|()| Ending::Done)
         }
     }
+}
+
+/// What the daemon was started with, beside the standard streams.
+struct Inheritance {
+    /// The socket at which a system manager has listened for it.
+    lent: Option<Lent>,
+    /// What it keeps for whoever has given it.
+    others: Vec<OwnedFd>,
 }
 
 /// Makes everything ready, goes on with what an earlier daemon has left, tells so by `announce`, and serves until somebody
 /// ends the daemon.
 fn serve(
     options: Options,
-    inherited: Vec<OwnedFd>,
+    inheritance: Inheritance,
     base: &Path,
     announce: impl FnOnce() -> Result<(), Error>,
 ) -> Result<(), Error> {
     let autostart = options.autostart;
-    let Opened { mut daemon, reading, configured_group } = open(options, inherited, base)?;
+    let Opened { mut daemon, reading, configured_group } = open(options, inheritance, base)?;
     let programs = recall(reading, &mut daemon.wards, &daemon.poller, Instant::now());
     daemon.step(Event::Recalled { programs });
     daemon.keep_records();
@@ -183,7 +196,7 @@ struct Opened {
     configured_group: Option<Group>,
 }
 
-fn open(options: Options, inherited: Vec<OwnedFd>, base: &Path) -> Result<Opened, Error> {
+fn open(options: Options, inheritance: Inheritance, base: &Path) -> Result<Opened, Error> {
     let Options { config, default_socket, shell, search_path, pidfile, foreground, .. } = options;
     let config = ConfigSource::new(&config, default_socket, base.to_path_buf());
     let Loaded { config: first, findings } = config.load().map_err(Error::Config)?;
@@ -195,7 +208,11 @@ fn open(options: Options, inherited: Vec<OwnedFd>, base: &Path) -> Result<Opened
     let poller = Poller::new().map_err(Error::system("create an event queue"))?;
     let watched = poller.add(&signals, Source::Signals, Interest::READABLE);
     watched.map_err(Error::system("wait for signals"))?;
-    let listener = Listener::bind(&first.socket_path)?;
+    let Inheritance { lent, others } = inheritance;
+    let listener = match lent {
+        Some(lent) => Listener::borrow(lent, &first.socket_path)?,
+        None => Listener::bind(&first.socket_path)?,
+    };
     let server = Server::new(listener, &poller, descriptor_limit.count());
     let server = server.map_err(Error::system("wait for clients"))?;
     let pidfile = pidfile.map(|path| {
@@ -221,7 +238,7 @@ fn open(options: Options, inherited: Vec<OwnedFd>, base: &Path) -> Result<Opened
         notifier: Notifier::from_environment(!foreground),
         pidfile,
         upgrade: Upgrade::new(options.executable, options.arguments),
-        inherited,
+        inherited: others,
         end: None,
     };
     Ok(Opened { daemon, reading, configured_group })

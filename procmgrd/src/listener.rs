@@ -18,6 +18,7 @@ use nix::sys::stat::{Mode, umask};
 use procmgr_proto::connection::MAX_PATH;
 use serde::{Deserialize, Serialize};
 
+use crate::activation::Lent;
 use crate::error::Error;
 use crate::journal;
 use crate::lock::{Lock, PackedLock};
@@ -26,13 +27,15 @@ use crate::parcel::{Packer, Slot, Unpacker};
 use crate::places::{FileId, beside};
 use crate::probe::{Probe, is_listened_to};
 
-/// The socket that clients connect to. The file is removed when it is dropped.
+/// The socket that clients connect to. The file is removed when it is dropped, if it is ours.
 #[derive(Debug)]
 pub(crate) struct Listener {
     path: PathBuf,
     socket: UnixListener,
     /// Which file is ours, whatever may be at the path meanwhile.
     file: FileId,
+    /// Whether socket and file are a system manager's, which has them before the daemon is there and when it is gone.
+    is_lent: bool,
     /// Tells when something happens to the file. Without it, a removed socket is noticed at the next reload.
     watch: Option<Inotify>,
     /// Dropped last, when the file is gone: whoever waits for it finds the place free. The lock, not the socket, makes the
@@ -46,6 +49,8 @@ pub(crate) struct PackedListener {
     path: PackedPath,
     socket: Slot,
     file: FileId,
+    #[serde(default)]
+    is_lent: bool,
     lock: PackedLock,
 }
 
@@ -55,23 +60,34 @@ impl Listener {
     /// # Errors
     /// If another daemon has it, something else is there, or the system refuses; nothing is changed then.
     pub(crate) fn bind(path: &Path) -> Result<Self, Error> {
-        if path.as_os_str().len() > MAX_PATH {
-            return Err(Error::SocketPathTooLong { socket: path.to_path_buf() });
-        }
-        let mut probe = Probe::default();
-        let lock = Lock::take(&beside(path, ".lock"), || probe.is_answered(path))?;
-        let lock = lock.ok_or_else(|| Error::AlreadyRunning { socket: path.to_path_buf() })?;
+        let lock = lock(path)?;
         await_silence(path);
         remove_stale(path)?;
         let failed = || Error::system(format!("create socket {}", path.display()));
         let (socket, file) = listen(path).map_err(failed())?;
-        Ok(Self { path: path.to_path_buf(), socket, file, watch: watch(path), lock })
+        Ok(Self { path: path.to_path_buf(), socket, file, is_lent: false, watch: watch(path), lock })
+    }
+
+    /// Listens at a socket that a system manager has made, where clients look for it.
+    ///
+    /// # Errors
+    /// If it is somewhere else, another daemon has the path, or the system refuses.
+    pub(crate) fn borrow(lent: Lent, path: &Path) -> Result<Self, Error> {
+        let file = lent.file_at(path)?;
+        let Lent(socket) = lent;
+        let lock = lock(path)?;
+        // A system manager expects this of whoever serves many clients.
+        let prepared = socket.set_nonblocking(true);
+        // From now on, the kernel tells clients that it is this process that listens.
+        let prepared = prepared.and_then(|()| shorten_queue(&socket));
+        prepared.map_err(Error::system(format!("listen at {}", path.display())))?;
+        Ok(Self { path: path.to_path_buf(), socket, file, is_lent: true, watch: watch(path), lock })
     }
 
     /// Takes a listener that was handed on. It is this process's after [`claim`](Self::claim) only, and until then
     /// dropping it does it no harm.
     pub(crate) fn unpack(packed: PackedListener, unpacker: &mut Unpacker) -> io::Result<Self> {
-        let PackedListener { path, socket, file, lock } = packed;
+        let PackedListener { path, socket, file, is_lent, lock } = packed;
         let path = PathBuf::from(path);
         let socket = UnixListener::from(unpacker.take(socket)?);
         if !getsockopt(&socket, AcceptConn)? {
@@ -81,7 +97,7 @@ impl Listener {
         socket.set_nonblocking(true)?;
         let lock = Lock::unpack(lock, unpacker)?;
         let watch = watch(&path);
-        Ok(Self { path, socket, file, watch, lock })
+        Ok(Self { path, socket, file, is_lent, watch, lock })
     }
 
     /// Makes a listener that was handed on one of this process, when there is no other one any more that it is to be for.
@@ -91,7 +107,7 @@ impl Listener {
         self.lock.claim()
     }
 
-    /// Makes the socket file anew if it is gone.
+    /// Makes the socket file anew if it is gone. A system manager has to do that itself: it would not listen at ours.
     ///
     /// Returns the socket that was listened to until now, if another has taken its place: clients may have connected to
     /// it that have not been accepted yet.
@@ -104,6 +120,10 @@ impl Listener {
             let _ = watch.read_events();
         }
         if self.is_in_place() {
+            return Ok(None);
+        }
+        if self.is_lent {
+            journal::lent_socket_gone(&self.path);
             return Ok(None);
         }
         remove_stale(&self.path)?;
@@ -134,11 +154,12 @@ impl Listener {
 
     /// Packs the listener; what watches the file is made anew.
     pub(crate) fn pack<'a>(&'a self, packer: &mut Packer<'a>) -> PackedListener {
-        let Self { path, socket, file, watch: _, lock } = self;
+        let Self { path, socket, file, is_lent, watch: _, lock } = self;
         PackedListener {
             path: path.as_path().into(),
             socket: packer.descriptor(socket.as_fd()),
             file: *file,
+            is_lent: *is_lent,
             lock: lock.pack(packer),
         }
     }
@@ -150,10 +171,20 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if self.lock.is_ours() && self.is_in_place() {
+        if self.lock.is_ours() && !self.is_lent && self.is_in_place() {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Takes the right to be the only daemon at this path.
+fn lock(path: &Path) -> Result<Lock, Error> {
+    if path.as_os_str().len() > MAX_PATH {
+        return Err(Error::SocketPathTooLong { socket: path.to_path_buf() });
+    }
+    let mut probe = Probe::default();
+    let lock = Lock::take(&beside(path, ".lock"), || probe.is_answered(path))?;
+    lock.ok_or_else(|| Error::AlreadyRunning { socket: path.to_path_buf() })
 }
 
 /// Waits until the one who had the lock has closed its socket, too: a process that ends, or executes something, closes one
@@ -198,9 +229,13 @@ fn listen(path: &Path) -> io::Result<(UnixListener, FileId)> {
     umask(before);
     let socket = socket?;
     socket.set_nonblocking(true)?;
-    // The standard library has asked for as long a queue as the system allows.
-    socket::listen(&socket, Backlog::new(QUEUE)?)?;
+    shorten_queue(&socket)?;
     Ok((socket, FileId::at(path)?))
+}
+
+/// Whoever has made the socket has asked for as long a queue as the system allows.
+fn shorten_queue(socket: &UnixListener) -> io::Result<()> {
+    Ok(socket::listen(socket, Backlog::new(QUEUE)?)?)
 }
 
 /// How many clients queue to be accepted; further ones wait in `connect`, first come, first served.
@@ -345,5 +380,26 @@ mod tests {
         let (packed, mut unpacker) = hand_on(former, Listener::pack);
         Listener::unpack(PackedListener { socket: slot, ..packed }, &mut unpacker).unwrap_err();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_socket_that_is_lent_is_left_as_it_is_by_all_images() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let manager = UnixListener::bind(&path).unwrap();
+        let waiting = UnixStream::connect(&path).unwrap();
+        let borrow = || Listener::borrow(Lent(manager.try_clone().unwrap()), &path).unwrap();
+        let mut listener = upgrade(borrow());
+        listener.claim().unwrap();
+        assert!(listener.restore().unwrap().is_none());
+        assert_eq!(drain(listener.socket()).len(), 1);
+        drop((waiting, listener));
+        assert!(path.exists());
+
+        let mut listener = borrow();
+        fs::remove_file(&path).unwrap();
+        assert!(is_told(&listener));
+        assert!(listener.restore().unwrap().is_none());
+        assert!(!path.exists());
     }
 }

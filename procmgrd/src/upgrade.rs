@@ -24,6 +24,7 @@ use procmgr_config::Uid;
 use procmgr_proto::message::ExitStatus;
 
 use crate::Options;
+use crate::activation::environment_of_others;
 use crate::descriptors::{Inherited, adopt, settle_inherited};
 use crate::disposal;
 use crate::error::Error;
@@ -224,7 +225,7 @@ impl Daemon {
         let Upgrade { executable, arguments, .. } = &self.upgrade;
         let executable = text(executable.as_os_str())?;
         let arguments: Vec<CString> = arguments.iter().map(|word| text(word)).collect::<Result<_, _>>()?;
-        let others = env::vars_os().filter(|(name, _)| name != VARIABLE);
+        let others = environment_of_others().filter(|(name, _)| name != VARIABLE);
         let variables = others.chain([(VARIABLE.into(), order.into())]).map(|(mut name, value)| {
             name.push("=");
             name.push(value);

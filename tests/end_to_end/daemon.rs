@@ -371,7 +371,7 @@ impl Drop for Background {
 }
 
 /// Returns the pid of whoever listens on the socket.
-fn pid_of_daemon(sandbox: &Sandbox) -> Pid {
+pub(crate) fn pid_of_daemon(sandbox: &Sandbox) -> Pid {
     let stream = UnixStream::connect(sandbox.socket()).unwrap();
     Pid::from_raw(getsockopt(&stream, PeerCredentials).unwrap().pid())
 }

@@ -54,10 +54,15 @@ impl Sandbox {
     }
 
     /// Runs this command as the daemon, with its standard error as the log, and waits until it serves.
-    pub(crate) fn run_daemon(&mut self, mut command: Command) {
+    pub(crate) fn run_daemon(&mut self, command: Command) {
+        self.run_daemon_on(Stdio::null(), command);
+    }
+
+    /// Does the same with this as its standard input.
+    pub(crate) fn run_daemon_on(&mut self, input: Stdio, mut command: Command) {
         assert!(self.daemon.is_none(), "one daemon at a time");
         let log = File::options().create(true).append(true).open(self.path("log")).unwrap();
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.stdin(input).stdout(Stdio::null()).stderr(log);
         self.daemon = Some(command.spawn().unwrap());
         wait_until("the daemon serves", || {
             let daemon = self.daemon.as_mut().unwrap();

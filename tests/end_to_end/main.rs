@@ -8,6 +8,7 @@
 )]
 
 mod actions;
+mod activation;
 mod adoption;
 mod command_line;
 mod configuration;

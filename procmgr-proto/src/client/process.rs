@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process;
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
@@ -39,11 +40,24 @@ impl DaemonProcess {
     }
 
     /// Waits until it is gone, or fails as the deadline does.
+    ///
+    /// The connection is to be closed by then. If the process is still there after long, it is not the daemon: who listened
+    /// when the connection was made was a system manager, which has started the daemon because of it.
     pub(super) fn wait(self, deadline: Deadline) -> io::Result<()> {
         let Some(descriptor) = self.descriptor else { return Ok(()) };
-        deadline.wait(&descriptor, PollFlags::IN)
+        let patience = Instant::now() + PATIENCE;
+        if deadline.0.is_some_and(|deadline| deadline <= patience) {
+            return deadline.wait(&descriptor, PollFlags::IN);
+        }
+        match Deadline(Some(patience)).wait(&descriptor, PollFlags::IN) {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(()),
+            result => result,
+        }
     }
 }
+
+/// Far longer than a process needs to end that has closed its connections already.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Returns whether the other end has not closed the connection, without taking anything from it.
 fn is_open(stream: &UnixStream) -> bool {
@@ -54,7 +68,6 @@ fn is_open(stream: &UnixStream) -> bool {
 #[cfg(test)]
 mod tests {
     use std::process::Command;
-    use std::time::{Duration, Instant};
 
     use super::*;
 

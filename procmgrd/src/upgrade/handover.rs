@@ -41,7 +41,7 @@ use crate::wards::Wards;
 /// |---|---|
 /// | 1 | the beginning |
 /// | 2 | the restarts in a row are counted |
-/// | 3 | programs fail, runs have a beginning and an end |
+/// | 3 | programs fail, runs have a beginning and an end, a socket may be lent |
 const VERSION: u32 = 3;
 
 /// The oldest version that is understood.

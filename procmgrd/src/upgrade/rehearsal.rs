@@ -2,7 +2,6 @@
 //!
 //! What it tries is in `handover`; what follows from the outcome is not decided here.
 
-use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, PipeReader, Read};
@@ -16,6 +15,7 @@ use procmgr_config::Identity;
 use procmgr_proto::message::ExitStatus;
 use rustix::io::ioctl_fionbio;
 
+use crate::activation::environment_of_others;
 use crate::descriptors::DescriptorLimit;
 use crate::fork::{Entry, Prepared};
 use crate::places::FileId;
@@ -81,7 +81,7 @@ impl Rehearsal {
         let (says, writer) = io::pipe()?;
         ioctl_fionbio(&says, true)?;
         let mut command = Command::new(executable);
-        command.args(arguments.iter().skip(1)).env_clear().envs(env::vars_os()).env(variable, order);
+        command.args(arguments.iter().skip(1)).env_clear().envs(environment_of_others()).env(variable, order);
         let null = File::options().read(true).write(true).open("/dev/null")?;
         let terminal = [null.into(), writer.try_clone()?.into(), writer.into()];
         let prepared = Prepared::new(&command, &Identity::default(), None, limit, &terminal, Entry::None)?;

@@ -92,6 +92,7 @@ const ADAPTERS: [(&str, &[&str]); 19] = [
             "procmgr-proto/src/client/process.rs",
             "procmgr-proto/src/deadline.rs",
             "procmgr-proto/src/stdio.rs",
+            "procmgrd/src/activation.rs",
             "procmgrd/src/connection.rs",
             "procmgrd/src/fork.rs",
             "procmgrd/src/lock.rs",
