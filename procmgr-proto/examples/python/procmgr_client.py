@@ -20,6 +20,7 @@ terminal.  The command line is in `procmgr_cli.py`.
 from __future__ import annotations
 
 import array
+import contextlib
 import enum
 import errno
 import os
@@ -38,6 +39,11 @@ VERSION = 1
 
 MAXIMUM_LENGTH = 4 * 1024 * 1024
 """How many bytes the body of a frame may have, in every version."""
+
+_LONGEST_END = 5.0
+"""How many seconds a daemon that has closed its connections may take to be gone.  What takes longer
+is a system manager, which has listened for it when the connection was made.
+"""
 
 DEFAULT_CONFIGURATION = "/etc/procmgr.cfg"
 DEFAULT_SOCKET = "/var/run/procmgr"
@@ -826,6 +832,15 @@ class _Deadline:
         if not poll.poll(left):
             raise TimedOut("there was no answer in time; what was asked for goes on")
 
+    def wait_at_most(self, seconds: float, descriptor: int, events: int) -> None:
+        """Wait as `wait` does, but give up after that time without a word."""
+        end = time.monotonic() + seconds
+        if self._end is not None and self._end <= end:
+            self.wait(descriptor, events)
+        else:
+            with contextlib.suppress(TimedOut):
+                _Deadline(seconds).wait(descriptor, events)
+
 
 class Client:
     """A blocking connection to a daemon.
@@ -901,7 +916,7 @@ class Client:
                 deadline.wait(self._socket.fileno(), select.POLLIN)
                 self._fetch()
             if process is not None:
-                deadline.wait(process, select.POLLIN)
+                deadline.wait_at_most(_LONGEST_END, process, select.POLLIN)
         finally:
             if process is not None:
                 os.close(process)

@@ -937,6 +937,38 @@ restart-delay = 1000
         due = phoenix.next_start - 1000000
         self.assertTrue(begin - 10 <= due <= end + 10, (begin, due, end))
 
+    def test_preview(self) -> None:
+        self.assertEqual(self.client.preview(PATIENCE), Previewed((), ()))
+        self.invoke(b"nap", b"start")
+        pid = self.pid(b"nap")
+        self.daemon.configure("[prog-new]\n[prog-nap]\ncmd-start = exec sleep 2000\n")
+        preview = self.client.preview(PATIENCE)
+        self.assertEqual(preview, self.client.preview(PATIENCE))
+        programs = {program.name: program for program in preview.programs}
+        self.assertEqual(set(programs), {b"new", b"nap", b"phoenix", b"none"})
+        self.assertEqual(programs[b"new"], PreviewedProgram(b"new", b"added", (), None, False))
+        self.assertEqual(programs[b"none"], PreviewedProgram(b"none", b"removed", (), None, False))
+        nap = programs[b"nap"]
+        self.assertEqual((nap.effect, nap.pid, nap.outdated), (b"changed", pid, True))
+        self.assertEqual(set(nap.keys), {b"cmd-start", b"cmd-backup"})
+        self.assertEqual(len(self.client.list(PATIENCE)), 3, "it was no preview")
+        self.client.reload(PATIENCE)
+        self.assertEqual(self.client.preview(PATIENCE).programs,
+                         (PreviewedProgram(b"nap", b"unchanged", (), pid, True),))
+
+    def test_preview_of_a_bad_file(self) -> None:
+        self.daemon.configure("[prog-nap]\nrestart-delay = soon\n")
+        with self.refused(Code.BADCONF):
+            self.client.preview(PATIENCE)
+
+    def test_permissions(self) -> None:
+        permissions = {permission.program: permission.actions
+                       for permission in self.client.permissions(PATIENCE)}
+        self.assertIn(b"backup", permissions[b"nap"])
+        self.assertIn(b"start", permissions[b"nap"])
+        self.assertNotIn(b"backup", permissions[b"phoenix"])
+        self.assertNotIn(b"start", permissions.get(b"none", ()))
+
 
 class EventsTest(DaemonTest):
     """Subscriptions."""
@@ -1216,6 +1248,14 @@ class FakeDaemonTest(unittest.TestCase):
                 with self.assertRaises(Refusal) as context:
                     client.stop(PATIENCE)
             self.assertEqual(context.exception.code, code)
+
+    def test_stop_of_a_daemon_that_a_manager_has_listened_for(self) -> None:
+        # The process behind the connection is this one, which goes on.
+        with mock.patch.object(pm, "_LONGEST_END", 0.05):
+            self.connect(pm.encode(Done(), 1)).stop(PATIENCE)
+            self.connect(pm.encode(Done(), 1)).stop()
+        with self.assertRaises(pm.TimedOut):
+            self.connect(pm.encode(Done(), 1)).stop(0.05)
 
     def recorded(self, name: str) -> Client:
         """Connect to a daemon whose answer to the first request is a frame of frames.txt."""
