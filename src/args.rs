@@ -6,6 +6,7 @@ mod sense;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
@@ -17,7 +18,7 @@ use crate::logging::LogArgs;
 
 /// The usage line.
 pub(crate) const USAGE: &str = "USAGE: procmgr [-h|-V] [-c FILE] [-l LOG] [-L LEVEL] [-P FILE] [-q] \
-     [--idempotent] [-d [-f] [-A GROUP]|-t|-s|-r [-n]|-u|-a [-0|--long]|--allowed|--watch] [--json] \
+     [--timeout SECONDS] [--idempotent] [-d [-f] [-A GROUP]|-t|-s|-r [-n]|-u|-a [-0|--long]|--allowed|--watch] [--json] \
      [program action [args ...]]";
 
 /// A command line that makes sense.
@@ -49,6 +50,7 @@ pub(crate) struct DaemonArgs {
 pub(crate) struct ClientArgs {
     pub(crate) command: Command,
     pub(crate) is_quiet: bool,
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// Why there is nothing to be done.
@@ -86,6 +88,9 @@ struct Raw {
     /// Tell nothing but errors (not with -d)
     #[arg(short, long)]
     quiet: bool,
+    /// Wait no longer than that, such as 5 or 0.5; what was asked for goes on (not with -d)
+    #[arg(long, value_name = "SECONDS", allow_hyphen_values = true)]
+    timeout: Option<String>,
     /// Succeed if there is nothing to do: start of what runs, stop of what is down
     #[arg(long)]
     idempotent: bool,

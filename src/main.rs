@@ -79,9 +79,9 @@ fn serve(config: PathBuf, daemon: DaemonArgs) -> u8 {
 }
 
 fn ask(config: Option<PathBuf>, client: ClientArgs) -> u8 {
-    let ClientArgs { command, is_quiet } = client;
+    let ClientArgs { command, is_quiet, timeout } = client;
     match socket_path(config) {
-        Ok(socket) => command.run(&socket, Manner { is_quiet, colours: colours() }),
+        Ok(socket) => command.run(&socket, Manner { is_quiet, timeout, colours: colours() }),
         Err(error) => {
             show_findings(&error);
             complain(&format!("ERROR: {error}"));

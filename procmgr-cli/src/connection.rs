@@ -6,6 +6,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::time::Instant;
 
 use procmgr_proto::client::{Client, Outcome, Preview};
 use procmgr_proto::error::{ClientError, ConnectError};
@@ -27,6 +28,7 @@ pub(crate) enum Failure {
 
 /// Carries out a command. Returns the exit status.
 pub(crate) fn perform(command: Command, socket: &Path, manner: Manner) -> Result<u8, Failure> {
+    let deadline = manner.timeout.map(|timeout| Instant::now() + timeout);
     let reader = Reader::of_stdout(manner);
     let tell = |remarks: &[Vec<u8>]| {
         if !manner.is_quiet {
@@ -34,9 +36,9 @@ pub(crate) fn perform(command: Command, socket: &Path, manner: Manner) -> Result
         }
     };
     if let Command::Test(format) = command {
-        return test(socket, format, reader);
+        return test(socket, deadline, format, reader);
     }
-    let mut client = Client::connect(socket)?;
+    let mut client = Client::connect_until(socket, deadline)?;
     match command {
         Command::Test(_) => client.ping()?,
         Command::Stop => client.stop()?,
@@ -64,7 +66,7 @@ pub(crate) fn perform(command: Command, socket: &Path, manner: Manner) -> Result
             })?;
         }
         Command::Watch(format) => {
-            watch::follow(client.subscribe()?, format, reader)?;
+            watch::follow(client.subscribe()?, deadline, format, reader)?;
             return Ok(FAILED);
         }
         Command::Invoke(invocation, goal) => return invoke(&mut client, invocation, goal, reader),
@@ -115,8 +117,8 @@ fn is_reached(
 }
 
 /// Finds out whether a daemon answers. That none does is an answer, too.
-fn test(socket: &Path, format: Format, reader: Reader) -> Result<u8, Failure> {
-    match Client::connect(socket) {
+fn test(socket: &Path, deadline: Option<Instant>, format: Format, reader: Reader) -> Result<u8, Failure> {
+    match Client::connect_until(socket, deadline) {
         Ok(mut client) => {
             client.ping()?;
             tell_whether_running(true, format, reader)

@@ -14,8 +14,9 @@ mod time;
 mod watch;
 
 use std::path::Path;
+use std::time::Duration;
 
-use procmgr_proto::error::ClientError;
+use procmgr_proto::error::{ClientError, ConnectError};
 use procmgr_proto::message::Invocation;
 
 use crate::connection::Failure;
@@ -80,6 +81,8 @@ pub enum Goal {
 pub struct Manner {
     /// Whether nothing but errors is to be told.
     pub is_quiet: bool,
+    /// How long the daemon is waited for; without one, as long as it takes.
+    pub timeout: Option<Duration>,
     /// Whether states are told apart by colour, too.
     pub colours: Colours,
 }
@@ -95,6 +98,9 @@ pub enum Colours {
 
 /// The exit status of an action that was not carried out, or of which nobody knows.
 pub const NOT_CARRIED_OUT: u8 = 125;
+
+/// The exit status of a command that the daemon has not answered in time.
+pub const TIMED_OUT: u8 = 124;
 
 /// The exit status of any other command that has failed.
 pub const FAILED: u8 = 1;
@@ -128,16 +134,41 @@ impl Command {
 
     /// Asks the daemon at this socket in that manner, shows what there is to show, and returns the exit status.
     ///
-    /// Waits as long as the daemon takes.
+    /// Waits as long as the daemon takes, or until the time is up. What was asked for goes on, then.
     pub fn run(self, socket: &Path, manner: Manner) -> u8 {
         let failure_status = self.failure_status();
-        connection::perform(self, socket, manner).unwrap_or_else(|failure| {
-            match &failure {
-                Failure::Client(ClientError::Refused(refusal)) => output::refusal(refusal),
-                Failure::Output(error) => output::unwritten(error),
-                Failure::Connect(_) | Failure::Client(_) => output::error(&failure),
+        let lateness = self.lateness();
+        connection::perform(self, socket, manner).unwrap_or_else(|failure| match &failure {
+            Failure::Client(ClientError::TimedOut) => {
+                output::late(lateness);
+                TIMED_OUT
             }
-            failure_status
+            Failure::Connect(ConnectError::TimedOut { .. }) => {
+                output::error(&failure);
+                TIMED_OUT
+            }
+            Failure::Client(ClientError::Refused(refusal)) => {
+                output::refusal(refusal);
+                failure_status
+            }
+            Failure::Output(error) => {
+                output::unwritten(error);
+                failure_status
+            }
+            Failure::Connect(_) | Failure::Client(_) => {
+                output::error(&failure);
+                failure_status
+            }
         })
+    }
+
+    /// Returns what there is to say when the time is up.
+    fn lateness(&self) -> &'static str {
+        match self {
+            Self::Invoke(..) => "not done in time; the action goes on",
+            Self::Stop | Self::Reload | Self::Upgrade => "not done in time; what was asked for goes on",
+            Self::Test(_) | Self::Preview(_) | Self::List(_) | Self::Permissions(_) => "no answer in time",
+            Self::Watch(_) => "the time of the watch is up",
+        }
     }
 }

@@ -34,6 +34,11 @@ pub(crate) fn error(error: &dyn Error) {
     complain(&printable(text.as_bytes()));
 }
 
+/// Shows that the time is up.
+pub(crate) fn late(lateness: &str) {
+    complain(&format!("ERROR: {lateness}"));
+}
+
 /// Shows that an answer could not be written.
 pub(crate) fn unwritten(cause: &io::Error) {
     complain(&format!("ERROR: cannot write to standard output: {cause}"));

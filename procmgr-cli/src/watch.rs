@@ -4,10 +4,12 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::time::Instant;
 
+use procmgr_proto::error::ClientError;
 use procmgr_proto::event::{Change, Event, ProgramStatus, Requester};
 use procmgr_proto::subscription::Subscription;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::connection::Failure;
@@ -43,15 +45,20 @@ impl Kind {
     }
 }
 
-/// Shows what there is and what changes, until the daemon ends the subscription, which is an error, or until nobody
-/// reads on.
-pub(crate) fn follow(mut subscription: Subscription, format: Format, reader: Reader) -> Result<(), Failure> {
+/// Shows what there is and what changes, until the daemon ends the subscription or the time is up, which are errors, or
+/// until nobody reads on.
+pub(crate) fn follow(
+    mut subscription: Subscription,
+    deadline: Option<Instant>,
+    format: Format,
+    reader: Reader,
+) -> Result<(), Failure> {
     let time = Time::now();
     let present = |program| Sighting { time, kind: Kind::Present, program, change: None };
     let programs = subscription.programs().iter();
     let lines: Vec<Vec<u8>> = programs.map(|program| shown(&present(program), format, reader)).collect();
     reader.show(&lines.concat())?;
-    while is_wanted(&subscription, reader)? {
+    while is_wanted(&subscription, deadline, reader)? {
         let Some(event) = subscription.next() else { break };
         // Events that this version does not know are for those who do.
         if let Event::Changed(change) = event? {
@@ -66,7 +73,11 @@ pub(crate) fn follow(mut subscription: Subscription, format: Format, reader: Rea
 
 /// Waits for the next event. Ends as a filter does if standard output has nobody at its other end any more: without an
 /// event there would be no write that tells.
-fn is_wanted(subscription: &Subscription, reader: Reader) -> io::Result<bool> {
+fn is_wanted(
+    subscription: &Subscription,
+    deadline: Option<Instant>,
+    reader: Reader,
+) -> Result<bool, Failure> {
     let stdout = io::stdout();
     let mut watched = vec![PollFd::new(subscription, PollFlags::IN)];
     match reader {
@@ -74,9 +85,13 @@ fn is_wanted(subscription: &Subscription, reader: Reader) -> io::Result<bool> {
         Reader::Script | Reader::Person(_) => watched.push(PollFd::new(&stdout, PollFlags::empty())),
     }
     loop {
-        match poll(&mut watched, None) {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        // More than the kernel can count is as good as for ever.
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        match poll(&mut watched, left.as_ref()) {
             Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(io::Error::from(error).into()),
+            Ok(0) => return Err(ClientError::TimedOut.into()),
             Ok(_) => break,
         }
     }

@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
 
 use procmgr_cli::{Command, Format, Goal, ListFormat};
 use procmgr_config::Group;
@@ -70,6 +71,7 @@ pub(super) fn judge(raw: Raw) -> Result<Args, String> {
     complain_of_contradictions(&raw)?;
     let log = log_args(&raw.log, &raw.loglevel)?;
     let autostart = raw.autostart.map(|word| Group::parse(&word)).transpose()?;
+    let timeout = raw.timeout.map(|word| seconds(&word)).transpose()?;
     let format = if raw.json { Format::Json } else { Format::Lines };
     let command = match option {
         Some(ModeOption::Daemon) => {
@@ -99,7 +101,7 @@ pub(super) fn judge(raw: Raw) -> Result<Args, String> {
             Command::Invoke(invocation, goal)
         }
     };
-    let mode = Mode::Client(ClientArgs { command, is_quiet: raw.quiet });
+    let mode = Mode::Client(ClientArgs { command, is_quiet: raw.quiet, timeout });
     Ok(Args { config: raw.config, log, mode })
 }
 
@@ -135,6 +137,7 @@ fn complain_of_contradictions(raw: &Raw) -> Result<(), String> {
         (("-0", raw.null), ("--json", raw.json)),
         (("--long", raw.long), ("--json", raw.json)),
         (("-d", raw.daemon), ("-q", raw.quiet)),
+        (("-d", raw.daemon), ("--timeout", raw.timeout.is_some())),
     ];
     match pairs.into_iter().find(|((_, one), (_, other))| *one && *other) {
         Some(((one, _), (other, _))) => Err(exclusive(one, other)),
@@ -174,6 +177,33 @@ fn invocation(words: Vec<OsString>) -> Result<Invocation, String> {
     }
 }
 
+/// The longest timeout, in seconds, which is also the longest delay of a configuration.
+const LONGEST: u64 = 2_147_483_647;
+
+/// Reads a number of seconds, such as `5` or `0.5`: decimal digits, with at most three behind a point.
+fn seconds(word: &str) -> Result<Duration, String> {
+    let wrong = || {
+        format!(
+            "--timeout takes a number of seconds from 0.001 to {LONGEST}, such as 5 or 0.5, not '{}'",
+            word.escape_debug()
+        )
+    };
+    let (whole, thousandths) = match word.split_once('.') {
+        Some((whole, behind)) if (1..=3).contains(&behind.len()) => (whole, format!("{behind:0<3}")),
+        Some(_) => return Err(wrong()),
+        None => (word, "0".to_owned()),
+    };
+    // A sign is read by the standard library, too.
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+    if !is_number(whole) || !is_number(&thousandths) {
+        return Err(wrong());
+    }
+    let (Ok(whole), Ok(thousandths)) = (whole.parse(), thousandths.parse()) else { return Err(wrong()) };
+    let duration = Duration::from_secs(whole).saturating_add(Duration::from_millis(thousandths));
+    let is_in_range = !duration.is_zero() && duration <= Duration::from_secs(LONGEST);
+    is_in_range.then_some(duration).ok_or_else(wrong)
+}
+
 fn log_args(logs: &[String], level: &str) -> Result<LogArgs, String> {
     let level = Level::parse(level).ok_or_else(|| format!("there is no log level '{level}'"))?;
     let mut args = LogArgs { syslog: None, stderr: false, level };
@@ -188,4 +218,62 @@ fn log_args(logs: &[String], level: &str) -> Result<LogArgs, String> {
         }
     }
     Ok(args)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_decimal_and_more_than_none() {
+        for (word, milliseconds) in [
+            ("5", 5000),
+            ("0.5", 500),
+            ("0.05", 50),
+            ("0.001", 1),
+            ("00010.250", 10_250),
+            ("2147483647", 2_147_483_647_000),
+        ] {
+            assert_eq!(seconds(word), Ok(Duration::from_millis(milliseconds)), "{word}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_of_seconds_in_range_is_an_error_that_says_which_are() {
+        for word in [
+            "",
+            "0",
+            "0.0",
+            "0.000",
+            "-1",
+            "+1",
+            "-0.5",
+            "1.",
+            ".5",
+            ".",
+            "1.2345",
+            "0.0001",
+            "1e3",
+            "0x10",
+            "inf",
+            "nan",
+            " 1",
+            "1 ",
+            "1s",
+            "1,5",
+            "1.-5",
+            "1.+5",
+            "1.5.5",
+            "1\n",
+            "٣",
+            "2147483647.001",
+            "2147483648",
+            "18446744073709551616",
+            "99999999999999999999999999",
+        ] {
+            let expected =
+                "--timeout takes a number of seconds from 0.001 to 2147483647, such as 5 or 0.5, not '";
+            assert!(seconds(word).is_err_and(|reason| reason.starts_with(expected)), "{word}");
+        }
+    }
 }

@@ -55,6 +55,7 @@ fn help_tells_every_option_on_standard_output() {
         "--watch",
         "-q, --quiet",
         "--idempotent",
+        "--timeout",
     ] {
         assert!(help.stdout.contains(option), "{option} is not in {}", help.stdout);
     }
@@ -207,6 +208,18 @@ fn a_command_line_that_makes_no_sense_is_told_in_one_line_with_the_usage() {
         &["--idempotent", "p", "Start"],
         &["--idempotent", "-a"],
         &["--idempotent", "-d"],
+        &["--timeout"],
+        &["--timeout", "5"],
+        &["--timeout", "5", "p"],
+        &["--timeout", "-t"],
+        &["--timeout", "0", "-t"],
+        &["--timeout", "-1", "-t"],
+        &["--timeout=", "-t"],
+        &["--timeout=soon", "p", "start"],
+        &["--timeout=1e3", "p", "start"],
+        &["--timeout", "99999999999999999999", "-a"],
+        &["--timeout", "5", "-d"],
+        &["-df", "--timeout", "5"],
         &["-q"],
         &["-q", "p"],
         &["-qd"],

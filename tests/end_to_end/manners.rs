@@ -2,10 +2,14 @@
 //!
 //! The words of the command line are tested in `command_line`.
 
+use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 use nix::unistd::Pid;
 
 use crate::harness::{Output, Sandbox, allowing_us, answer, ask, code, lines, procmgr, wait_for, wait_until};
@@ -121,6 +125,87 @@ fn other_refusals_stay_refusals_if_idempotent() {
     }
 }
 
+// Time.
+
+/// Runs a client to its end and no longer, although others may hold its standard streams by then.
+fn until_its_end(sandbox: &Sandbox, arguments: &[&str]) -> Output {
+    let file = |name| File::create(sandbox.path(name)).unwrap();
+    let mut client = sandbox.command();
+    client.args(arguments).stdin(Stdio::null()).stdout(file("stdout")).stderr(file("stderr"));
+    let code = code(wait_for(&mut client.spawn().unwrap()));
+    Output { code, stdout: sandbox.read("stdout"), stderr: sandbox.read("stderr") }
+}
+
+#[test]
+fn a_client_whose_time_is_up_leaves_the_action_going() {
+    let script = "until test -e @/go; do sleep 0.01; done; echo done > @/done";
+    let sandbox = Sandbox::with_daemon(&allowing_us(&format!("[prog-p]\ncmd-signal = {script}\n")));
+    let late = Output { code: 124, ..complaint("ERROR: not done in time; the action goes on") };
+
+    assert_eq!(until_its_end(&sandbox, &["--timeout", "0.1", "p", "signal"]), late);
+    assert_eq!(until_its_end(&sandbox, &["-q", "--timeout=0.1", "p", "signal"]), late);
+
+    fs::write(sandbox.path("go"), "").unwrap();
+    assert_eq!(lines(&sandbox, "done", 1), ["done"]);
+}
+
+#[test]
+fn what_is_done_in_time_is_as_without_a_timeout() {
+    let mut sandbox = Sandbox::new(&allowing_us("[prog-p]\ncmd-signal = exit 3\n"));
+    assert_eq!(sandbox.client(&["--timeout", "60", "-qt"]), silence(1));
+    sandbox.start_daemon(&[]);
+    assert_eq!(sandbox.client(&["--timeout", "60", "p", "signal"]), silence(3));
+    assert_eq!(sandbox.client(&["--timeout", "60", "p", "stop"]).code, 125);
+    assert_eq!(sandbox.succeed(&["--timeout", "2147483647", "-a"]), "p: dead\n");
+    assert_eq!(sandbox.client(&["--timeout", "60", "-s"]), silence(0));
+}
+
+#[test]
+fn a_daemon_that_does_not_answer_is_waited_for_until_the_time_is_up() {
+    let sandbox = Sandbox::new("");
+    let _listener = UnixListener::bind(sandbox.socket()).unwrap();
+    for (arguments, reason) in [
+        (&["-t"][..], "no answer in time"),
+        (&["-t", "--json"], "no answer in time"),
+        (&["-a"], "no answer in time"),
+        (&["-a", "--long"], "no answer in time"),
+        (&["-rn"], "no answer in time"),
+        (&["--allowed"], "no answer in time"),
+        (&["-s"], "not done in time; what was asked for goes on"),
+        (&["-r"], "not done in time; what was asked for goes on"),
+        (&["-u"], "not done in time; what was asked for goes on"),
+        (&["--watch"], "the time of the watch is up"),
+        (&["p", "start"], "not done in time; the action goes on"),
+    ] {
+        let result = until_its_end(&sandbox, &[&["--timeout", "0.05"], arguments].concat());
+        assert_eq!(result, Output { code: 124, ..complaint(&format!("ERROR: {reason}")) }, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_connection_that_is_not_taken_up_is_waited_for_until_the_time_is_up() {
+    let sandbox = Sandbox::new("");
+    let path = sandbox.socket();
+    let listener = socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None).unwrap();
+    bind(listener.as_raw_fd(), &UnixAddr::new(&path).unwrap()).unwrap();
+    listen(&listener, Backlog::new(0).unwrap()).unwrap();
+    // There is room for this one, and for no other.
+    let _first = UnixStream::connect(&path).unwrap();
+    let line = format!("ERROR: cannot connect to {}: not taken up in time", path.display());
+    for arguments in [&["-t"][..], &["p", "start"]] {
+        let result = sandbox.client(&[&["--timeout", "0.05"], arguments].concat());
+        assert_eq!(result, Output { code: 124, ..complaint(&line) }, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_watch_ends_when_its_time_is_up() {
+    let sandbox = Sandbox::with_daemon(NAP);
+    let watch = sandbox.client(&["--watch", "--timeout", "0.2"]);
+    assert_eq!((watch.code, watch.stderr.as_str()), (124, "ERROR: the time of the watch is up\n"));
+    assert!(watch.stdout.ends_with(" nap: down\n"), "{watch:?}");
+}
+
 // Signals.
 
 #[test]
@@ -142,7 +227,7 @@ fn a_signal_ends_the_client_and_leaves_the_action_going(signal: Signal, status: 
     kill(Pid::from_raw(client.id().cast_signed()), signal).unwrap();
 
     assert_eq!(code(wait_for(&mut client)), status);
-    std::fs::write(sandbox.path("go"), "").unwrap();
+    fs::write(sandbox.path("go"), "").unwrap();
     assert_eq!(lines(&sandbox, "done", 1), ["done"]);
 }
 
