@@ -18,6 +18,7 @@ mod departures;
 mod faults;
 mod harness;
 mod hostile;
+mod inspection;
 mod lists;
 mod load;
 mod log;

@@ -24,7 +24,7 @@ const SERVICE: u32 = 54_321;
 const OTHER: u32 = 23456;
 
 /// Runs a client as this user with this group and no others.
-fn client_as(sandbox: &Sandbox, (uid, gid): (u32, u32), arguments: &[&str]) -> Output {
+pub(crate) fn client_as(sandbox: &Sandbox, (uid, gid): (u32, u32), arguments: &[&str]) -> Output {
     let executable = Executable::open();
     let mut command = executable.command(sandbox);
     run(command.args(arguments).uid(uid).gid(gid))
