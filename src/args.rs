@@ -163,7 +163,7 @@ pub(crate) fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Args, Re
 fn refused(error: &clap::Error) -> Refused {
     let text = error.render().to_string();
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Refused::Help(text),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Refused::Help(format!("{}\n", text.trim_end())),
         _ => {
             let reason = text.lines().next().unwrap_or_default();
             Refused::Usage(reason.strip_prefix("error: ").unwrap_or(reason).to_owned())

@@ -59,6 +59,7 @@ fn help_tells_every_option_on_standard_output() {
     ] {
         assert!(help.stdout.contains(option), "{option} is not in {}", help.stdout);
     }
+    assert!(help.stdout.ends_with('\n'), "{}", help.stdout);
     assert_eq!(run(procmgr().arg("--help")), help);
 }
 
