@@ -35,6 +35,7 @@ mod scarcity;
 mod scripts;
 mod socket_file;
 mod succession;
+mod timeouts;
 mod upgrade;
 mod versions;
 mod watch;

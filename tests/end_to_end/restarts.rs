@@ -3,10 +3,14 @@
 //! What somebody asks for while a program waits to be started again is tested in `actions`.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use procmgr_proto::client::Client;
+use procmgr_proto::details::ProgramDetails;
+use procmgr_proto::message::ExitStatus;
 
 use crate::harness::{DEADLINE, Sandbox, allowing_us, lines, wait_until};
 
@@ -158,6 +162,108 @@ fn a_start_that_fails_for_a_client_is_not_tried_again() {
     assert_eq!(sandbox.client(&["p", "start"]).code, 125);
 
     assert_eq!(sandbox.succeed(&["-a"]), "p: dead\n");
+}
+
+// Back-off and the limit.
+
+#[test]
+fn pauses_grow_until_the_daemon_gives_up_and_only_somebody_starts_the_program_again() {
+    let config = "[prog-p]\nautostart = yes\nrestart-delay = 1\nrestart-max-delay = 2\nrestart-limit = 3\n\
+        cmd-start = echo >> @/starts; test -e @/live && exec sleep 1000 > /dev/null 2>&1\n";
+    let mut sandbox = Sandbox::with_first_daemon(config);
+    wait_until("it is given up", || sandbox.list() == "p: dead failed\n");
+
+    assert_eq!(sandbox.read("starts").lines().count(), 4);
+    for (delay, number) in [(1, 1), (2, 2), (2, 3)] {
+        let line = format!("it is started again in {delay} s, restart {number} in a row\n");
+        assert_eq!(sandbox.logged(&line), 1, "{}", sandbox.log());
+    }
+    let line =
+        "ERROR: p: it is given up after 3 restarts in a row, and stays down until somebody starts it\n";
+    assert_eq!(sandbox.logged(line), 1, "{}", sandbox.log());
+    let refused = sandbox.client(&["p", "stop"]);
+    assert_eq!((refused.code, refused.stderr.as_str()), (125, "ERROR: (NOTRUNNING) p is not running\n"));
+
+    // No other daemon starts it, nor does another version.
+    sandbox.replace_daemon();
+    assert_eq!(sandbox.list(), "p: dead failed\n");
+    sandbox.end_daemon_by("-s");
+    sandbox.start_next_daemon(&[]);
+    sandbox.succeed(&["-u"]);
+    assert_eq!(sandbox.list(), "p: dead failed\n");
+    assert_eq!(sandbox.program("p").marks, [b"failed"]);
+    assert_eq!(sandbox.read("starts").lines().count(), 4);
+
+    fs::write(sandbox.path("live"), "").unwrap();
+    sandbox.succeed(&["p", "start"]);
+    assert_eq!(sandbox.list(), "p: running\n");
+}
+
+#[test]
+fn a_run_that_was_stable_begins_a_new_row() {
+    let sandbox = Sandbox::with_daemon(&allowing_us(
+        "[prog-p]\nrestart-delay = 1\nrestart-limit = 1\ncmd-start = echo $$ >> @/starts; exec sleep 1000 > /dev/null 2>&1\n",
+    ));
+    sandbox.succeed(&["p", "start"]);
+    for number in 1..=3 {
+        let main = pid(&lines(&sandbox, "starts", number)[number - 1]);
+        // This is the time that counts.
+        thread::sleep(Duration::from_millis(1100));
+        kill(main, Signal::SIGKILL).unwrap();
+    }
+    lines(&sandbox, "starts", 4);
+    assert_eq!(sandbox.log().matches("restart 1 in a row").count(), 3);
+}
+
+// What it has gone through.
+
+#[test]
+fn whoever_asks_is_told_since_when_and_how_often_and_how_it_has_ended_whatever_daemon_is_there() {
+    let mut sandbox = Sandbox::with_first_daemon(
+        "[prog-p]\nrestart-delay = 1\ncmd-start = exec sleep 1000 > /dev/null 2>&1\n\
+         [prog-q]\nrestart-delay = 1000\ncmd-start = exit 3\n",
+    );
+    let begin = now();
+    let main = sandbox.start("p");
+    kill(main, Signal::SIGKILL).unwrap();
+    wait_until("it has been started again", || {
+        details(&sandbox, "p").restarts == 1 && sandbox.program("p").pid.is_some()
+    });
+    sandbox.succeed(&["q", "start"]);
+    wait_until("the other one has ended", || sandbox.list().contains("q: dead restarting"));
+
+    let told = ["p", "q"].map(|name| details(&sandbox, name));
+    let end = now();
+    let is_recent = |time: Option<u64>| time.is_some_and(|time| (begin..=end).contains(&time));
+    let last_exit = told[0].last_exit.unwrap();
+    assert!(is_recent(told[0].since) && is_recent(Some(last_exit.time)), "{told:?}");
+    assert!(last_exit.status == ExitStatus::Signal(9) && last_exit.time + 1000 <= told[0].since.unwrap());
+    assert_eq!(told[0].next_start, None);
+    let last_exit = told[1].last_exit.unwrap();
+    assert_eq!((told[1].since, told[1].restarts, last_exit.status), (None, 1, ExitStatus::Code(3)));
+    assert_eq!(told[1].next_start, Some(last_exit.time + 1_000_000));
+
+    assert_eq!(["p", "q"].map(|name| details(&sandbox, name)), told, "it is the same each time");
+    sandbox.succeed(&["-u"]);
+    assert_eq!(["p", "q"].map(|name| details(&sandbox, name)), told, "another version tells the same");
+    sandbox.replace_daemon();
+    let adopted = details(&sandbox, "p");
+    let expected = ProgramDetails { program: sandbox.program("p"), ..told[0].clone() };
+    assert_eq!(
+        (adopted, details(&sandbox, "q")),
+        (expected, told[1].clone()),
+        "another daemon tells the same"
+    );
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    since.as_millis().try_into().unwrap()
+}
+
+fn details(sandbox: &Sandbox, name: &str) -> ProgramDetails {
+    let programs = Client::connect(&sandbox.socket()).unwrap().inspect().unwrap();
+    programs.into_iter().find(|details| details.program.name == name.as_bytes()).unwrap()
 }
 
 // Autostart.
