@@ -19,7 +19,7 @@ pub struct ProgramDetails {
     pub program: ProgramStatus,
     /// When its main process was started, if it has one.
     pub since: Option<u64>,
-    /// How many times the daemon has started it again by itself, since somebody has asked for a start.
+    /// How many times the daemon has started it again by itself since somebody has asked for a start; one that is due counts.
     pub restarts: u32,
     /// How its main process has ended the last time, if the daemon has seen that.
     pub last_exit: Option<PastExit>,
