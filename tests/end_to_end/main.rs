@@ -11,6 +11,7 @@ mod actions;
 mod activation;
 mod adoption;
 mod command_line;
+mod completion;
 mod configuration;
 mod container;
 mod daemon;
