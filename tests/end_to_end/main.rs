@@ -19,6 +19,7 @@ mod departures;
 mod faults;
 mod harness;
 mod hostile;
+mod identities;
 mod inspection;
 mod lists;
 mod load;
