@@ -63,13 +63,13 @@ fn records_of_version_1_are_understood() {
     let counted = "; it is started again in 1 s, restart 1 in a row\n";
     wait_until("both deaths are noticed", || sandbox.logged(counted) == 2);
     // They are written anew in the form of today.
-    assert!(sandbox.read("socket.state/programs").starts_with("procmgr-state 2 boot "));
+    assert!(sandbox.read("socket.state/programs").starts_with("procmgr-state 3 boot "));
 }
 
 #[test]
 fn records_of_a_later_version_are_told_and_ignored() {
     let stranger = Stranger::new();
-    let records = of_today(&VERSION_1.replace("procmgr-state 1", "procmgr-state 3"), &stranger);
+    let records = of_today(&VERSION_1.replace("procmgr-state 1", "procmgr-state 4"), &stranger);
 
     let sandbox = with_records(&records);
 
