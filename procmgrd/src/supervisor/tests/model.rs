@@ -73,6 +73,9 @@ struct Model {
     /// Whether the shell is missing just now.
     spawns_fail: bool,
     configured: HashSet<ProgramName>,
+    definitions: HashMap<ProgramName, Arc<Definition>>,
+    /// When the pause ends after which a program is started again that has died.
+    pauses: HashMap<ProgramName, Instant>,
     /// The order of lists, with programs that are long forgotten.
     order: Vec<ProgramName>,
     mains: HashMap<ProgramName, Pid>,
@@ -113,7 +116,7 @@ struct Death {
 impl Model {
     fn new(definitions: Vec<Definition>) -> Self {
         let config = config(definitions);
-        let order: Vec<ProgramName> = names(&config);
+        let (order, definitions) = (names(&config), by_name(&config));
         let now = Timestamp { instant: Instant::now(), time: 0 };
         let mut supervisor = Supervisor::new(config, ROOT);
         let told = statuses(&mut supervisor, now);
@@ -122,6 +125,8 @@ impl Model {
             now,
             spawns_fail: false,
             configured: order.iter().cloned().collect(),
+            definitions,
+            pauses: HashMap::new(),
             order,
             mains: HashMap::new(),
             stopped: HashSet::new(),
@@ -235,6 +240,7 @@ impl Model {
         let config = config(definitions);
         let before = std::mem::replace(&mut self.order, names(&config));
         self.configured = self.order.iter().cloned().collect();
+        self.definitions = by_name(&config);
         self.order.extend(before.into_iter().filter(|name| !self.configured.contains(name)));
         self.tell(Event::Configured {
             caller: None,
@@ -275,11 +281,7 @@ impl Model {
                     self.asked.remove(&caller).expect("a request is answered once");
                 }
             }
-            Effect::Report(Report::GivenUp { program, .. }) => {
-                assert!(!self.mains.contains_key(&program), "what runs is not given up");
-                self.failed.insert(program);
-            }
-            Effect::Report(_) => {}
+            Effect::Report(report) => self.report(report),
             Effect::Publish(change) => {
                 let Change { program, cause } = change;
                 let before = self.told.remove(&program.name);
@@ -291,6 +293,28 @@ impl Model {
                     self.told.insert(program.name.clone(), program);
                 }
             }
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        match report {
+            Report::GivenUp { program, restarts } => {
+                assert!(!self.mains.contains_key(&program), "what runs is not given up");
+                let limit = self.definitions[&program].restart_limit.expect("without a limit it goes on");
+                assert!(restarts >= limit, "there may be {limit} restarts");
+                self.failed.insert(program);
+            }
+            Report::Ended { program, restart: Some(again), .. }
+            | Report::StartFailed { program, retry: Some(again), .. } => {
+                let definition = &self.definitions[&program];
+                let first = definition.restart_delay.expect("without a delay it stays down");
+                let longest = definition.restart_max_delay.unwrap_or(first).max(first);
+                let pause = (1..again.number).fold(first, |pause, _| longest.min(pause * 2));
+                assert_eq!(again.delay, pause, "{again:?}");
+                assert!(definition.restart_limit.is_none_or(|limit| again.number <= limit), "{again:?}");
+                self.pauses.insert(program, self.now.instant + pause);
+            }
+            _ => {}
         }
     }
 
@@ -338,6 +362,7 @@ impl Model {
             self.mains.insert(job.program.clone(), pid);
             self.stopped.remove(&job.program);
             self.failed.remove(&job.program);
+            self.pauses.remove(&job.program);
         }
         self.tell(Event::Spawned { job, process });
     }
@@ -359,6 +384,12 @@ impl Model {
                     assert!(self.configured.contains(&job.program), "what lingers is not started again");
                     assert!(!self.stopped.contains(&job.program), "{} was stopped", job.program);
                     assert!(!self.failed.contains(&job.program), "{} was given up", job.program);
+                    let end_of_pause = self.pauses.get(&job.program);
+                    assert!(
+                        end_of_pause.is_none_or(|end| *end <= self.now.instant),
+                        "{} is not due",
+                        job.program
+                    );
                 }
                 Action::Stop => assert!(main.is_some(), "what an earlier daemon began goes on"),
                 other => panic!("{other} is not done for nobody"),
@@ -404,6 +435,7 @@ impl Model {
         let (configured, mains) = (&self.configured, &self.mains);
         self.stopped.retain(|name| configured.contains(name) || mains.contains_key(name));
         self.failed.retain(|name| configured.contains(name));
+        self.pauses.retain(|name, _| configured.contains(name));
         let mut on_record = self.on_record.clone();
         on_record.retain(|_, memory| *memory != Memory::Nothing);
         let memories = self.supervisor.memories().map(|(name, memory)| (name.clone(), memory));
@@ -513,4 +545,8 @@ fn config(definitions: Vec<Definition>) -> Config {
 
 fn names(config: &Config) -> Vec<ProgramName> {
     config.programs.iter().map(|definition| definition.name.clone()).collect()
+}
+
+fn by_name(config: &Config) -> HashMap<ProgramName, Arc<Definition>> {
+    config.programs.iter().map(|definition| (definition.name.clone(), Arc::clone(definition))).collect()
 }
