@@ -18,7 +18,8 @@ use crate::logging::LogArgs;
 
 /// The usage line.
 pub(crate) const USAGE: &str = "USAGE: procmgr [-h|-V] [-c FILE] [-l LOG] [-L LEVEL] [-P FILE] [-q] \
-     [--timeout SECONDS] [--idempotent] [-d [-f] [-A GROUP]|-t|-s|-r [-n]|-u|-a [-0|--long]|--allowed|--watch] [--json] \
+     [--timeout SECONDS] [--idempotent] [-d [-f] [-A GROUP]|-t|-s|-r [-n]|-u|-a [-0|--long]|--allowed [-0]|--watch] \
+     [--json] \
      [program action [args ...]]";
 
 /// A command line that makes sense.
@@ -121,7 +122,7 @@ struct Raw {
     /// List the programs
     #[arg(short, long)]
     all: bool,
-    /// End names and words with NUL bytes (with -a)
+    /// End names and words with NUL bytes (with -a or --allowed)
     #[arg(short = '0', long)]
     null: bool,
     /// Show a table: PID, since, restarts, last exit, next start (with -a)

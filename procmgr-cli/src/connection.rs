@@ -15,7 +15,9 @@ use procmgr_proto::stdio::StdioRef;
 
 use crate::reader::Reader;
 use crate::table::table;
-use crate::{Command, FAILED, Format, Goal, ListFormat, Manner, json, lists, output, preview, watch};
+use crate::{
+    Command, FAILED, Format, Goal, ListFormat, Manner, PermissionFormat, json, lists, output, preview, watch,
+};
 
 /// Why a command could not be carried out.
 #[derive(Debug)]
@@ -61,8 +63,9 @@ pub(crate) fn perform(command: Command, socket: &Path, manner: Manner) -> Result
         Command::Permissions(format) => {
             let permissions = client.permissions()?;
             reader.show(&match format {
-                Format::Lines => lists::permissions(&permissions, reader),
-                Format::Json => json::lists::permissions(&permissions),
+                PermissionFormat::Lines => lists::permissions(&permissions, reader),
+                PermissionFormat::NulTerminated => lists::nul_terminated_permissions(&permissions),
+                PermissionFormat::Json => json::lists::permissions(&permissions),
             })?;
         }
         Command::Watch(format) => {

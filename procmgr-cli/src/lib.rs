@@ -37,7 +37,7 @@ pub enum Command {
     /// Lists the programs on standard output.
     List(ListFormat),
     /// Lists on standard output what the user may do.
-    Permissions(Format),
+    Permissions(PermissionFormat),
     /// Shows each change of a program on standard output, for as long as the daemon runs.
     Watch(Format),
     /// Performs an action on a program, with this process's standard input, output and error. With a goal, it is done if
@@ -55,6 +55,17 @@ pub enum ListFormat {
     /// A table, for people who want to know more.
     Table,
     /// A JSON object each, in a line of its own, for scripts.
+    Json,
+}
+
+/// How the actions that the user may perform are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PermissionFormat {
+    /// A line for each program, for people.
+    Lines,
+    /// A program and an action, each ended by a NUL byte, for scripts.
+    NulTerminated,
+    /// A JSON object for each program, in a line of its own, for scripts.
     Json,
 }
 

@@ -26,6 +26,14 @@ pub(crate) fn nul_terminated(programs: &[ProgramEntry]) -> Vec<u8> {
     programs.iter().flat_map(record).collect()
 }
 
+/// Returns each action that may be performed, the name of its program first, both ended by NUL, for scripts.
+///
+/// The actions of a program are not joined, for their names may have spaces in them.
+pub(crate) fn nul_terminated_permissions(permissions: &[Permission]) -> Vec<u8> {
+    let record = |it: &Permission, action: &[u8]| [&it.program, b"\0".as_slice(), action, b"\0"].concat();
+    permissions.iter().flat_map(|it| it.actions.iter().flat_map(move |action| record(it, action))).collect()
+}
+
 /// Returns a line for each name, with its words behind it, the names padded to the longest.
 fn lines<'a>(programs: impl Iterator<Item = (&'a [u8], &'a [Vec<u8>])>, reader: Reader) -> Vec<u8> {
     let rows: Vec<_> = programs.map(|(name, words)| (text::name(name, reader), words)).collect();
@@ -97,6 +105,11 @@ mod tests {
             String::from_utf8(permissions(&allowed, PERSON)).unwrap(),
             "web: start stop\n猫 : rotate\\u{7}\n"
         );
+        assert_eq!(
+            String::from_utf8(nul_terminated_permissions(&allowed)).unwrap(),
+            "web\0start\0web\0stop\0猫\0rotate\x07\0"
+        );
         assert_eq!(permissions(&[], PERSON), b"");
+        assert_eq!(nul_terminated_permissions(&[]), b"");
     }
 }

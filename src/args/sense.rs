@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
-use procmgr_cli::{Command, Format, Goal, ListFormat};
+use procmgr_cli::{Command, Format, Goal, ListFormat, PermissionFormat};
 use procmgr_config::Group;
 use procmgr_proto::message::Invocation;
 use procmgrd::Autostart;
@@ -93,7 +93,11 @@ pub(super) fn judge(raw: Raw) -> Result<Args, String> {
             Format::Lines if raw.null => ListFormat::NulTerminated,
             Format::Lines => ListFormat::Lines,
         }),
-        Some(ModeOption::Allowed) => Command::Permissions(format),
+        Some(ModeOption::Allowed) => Command::Permissions(match format {
+            Format::Json => PermissionFormat::Json,
+            Format::Lines if raw.null => PermissionFormat::NulTerminated,
+            Format::Lines => PermissionFormat::Lines,
+        }),
         Some(ModeOption::Watch) => Command::Watch(format),
         None => {
             let invocation = invocation(raw.words)?;
@@ -112,7 +116,7 @@ fn complain_of_strays(raw: &Raw, option: Option<ModeOption>) -> Result<(), Strin
         ("-f", raw.foreground, &[Daemon]),
         ("-A", raw.autostart.is_some(), &[Daemon]),
         ("-n", raw.dry_run, &[Reload]),
-        ("-0", raw.null, &[All]),
+        ("-0", raw.null, &[All, Allowed]),
         ("--long", raw.long, &[All]),
         ("--json", raw.json, &[All, Test, Reload, Allowed, Watch]),
     ];

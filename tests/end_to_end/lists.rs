@@ -225,6 +225,14 @@ fn what_may_be_done_is_a_line_for_each_program() {
 }
 
 #[test]
+fn what_may_be_done_is_told_to_scripts_by_names_that_end_with_nul() {
+    let expected = "web\0reload\0web\0rotate\0longer\0stop\0";
+    for arguments in [&["--allowed", "-0"][..], &["-0", "--allowed"], &["--allowed", "--null"]] {
+        assert_eq!(told(arguments, Request::Permissions, permissions()), output(0, expected, ""));
+    }
+}
+
+#[test]
 fn what_may_be_done_is_told_to_scripts_by_an_object_in_each_line() {
     let expected = concat!(
         r#"{"schema":1,"program":"web","actions":["reload","rotate"]}"#,
