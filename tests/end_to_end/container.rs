@@ -2,6 +2,7 @@
 //!
 //! Where a container engine would be, `unshare` is: for the kernel, both are the same.
 
+mod example;
 mod init;
 
 use std::process::{Command, ExitStatus};
