@@ -11,7 +11,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Pid, getpgid, mkfifo};
 
 use crate::container::{Container, daemon};
-use crate::harness::{children, lines, through_shell, wait_for, wait_until};
+use crate::harness::{DEADLINE, children, lines, through_shell, wait_for, wait_until};
 use crate::succession::LASTING;
 
 #[test]
@@ -136,6 +136,30 @@ fn a_second_sigterm_ends_the_container_at_once() {
     container.signal(Signal::SIGTERM);
 
     assert_eq!(container.wait().code(), Some(0));
+}
+
+#[test]
+fn programs_that_heed_no_sigterm_are_killed_in_time() {
+    let test = "programs_that_heed_no_sigterm_are_killed_in_time";
+    let deaf =
+        "autostart = yes\ncmd-start = trap '' TERM; echo >> @/deaf; exec sleep 1000 > /dev/null 2>&1\n";
+    let config = format!("[prog-p]\nstop-timeout = 1\n{deaf}[prog-q]\n{deaf}");
+    let Some(mut container) = Container::start(test, &config) else { return };
+    lines(&container.sandbox, "deaf", 2);
+
+    let begin = Instant::now();
+    container.signal(Signal::SIGTERM);
+
+    assert_eq!(container.wait().code(), Some(0));
+    let time = begin.elapsed();
+    // Where the definition says nothing, process 1 waits for ten seconds.
+    assert!(time >= Duration::from_secs(10) && time < DEADLINE, "{time:?}");
+    for program in ["p", "q"] {
+        let line = format!("WARN: {program}: pid ");
+        assert_eq!(container.sandbox.logged(&line), 1, "{}", container.sandbox.log());
+    }
+    assert_eq!(container.sandbox.logged(" has not ended in time and is killed\n"), 2);
+    assert_eq!(container.sandbox.logged(" has ended with signal 9\n"), 2);
 }
 
 #[test]
