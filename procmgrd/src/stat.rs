@@ -8,7 +8,7 @@ use std::io::Write;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
-use nix::unistd::read;
+use nix::unistd::{getpid, read};
 
 use crate::supervisor::event::{Pid, Ticks};
 
@@ -23,17 +23,20 @@ pub(crate) struct Stat {
 impl Stat {
     /// Asks for this process.
     pub(crate) fn of_self() -> nix::Result<Self> {
-        Self::at(c"/proc/self/stat")
+        let (pid, stat) = Self::at(c"/proc/self/stat")?;
+        // Where `/proc` is that of another PID namespace, it is another process that it tells of by a number of ours.
+        if pid == Pid(getpid().as_raw()) { Ok(stat) } else { Err(Errno::ENOENT) }
     }
 
     /// Asks for a process. Unless something keeps the pid from being given to another one, the answer may be about that.
     pub(crate) fn of(pid: Pid) -> nix::Result<Self> {
+        Self::of_self()?;
         let mut path = [0; 32];
         write!(&mut path[..], "/proc/{pid}/stat\0").map_err(|_| Errno::ENAMETOOLONG)?;
-        Self::at(CStr::from_bytes_until_nul(&path).map_err(|_| Errno::ENAMETOOLONG)?)
+        Self::at(CStr::from_bytes_until_nul(&path).map_err(|_| Errno::ENAMETOOLONG)?).map(|(_, stat)| stat)
     }
 
-    fn at(path: &CStr) -> nix::Result<Self> {
+    fn at(path: &CStr) -> nix::Result<(Pid, Self)> {
         let file = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
         let mut buffer = [0; LONGEST];
         let count = read(file, &mut buffer)?;
@@ -41,7 +44,9 @@ impl Stat {
     }
 
     /// The name of the process comes second, in parentheses, and may hold whatever a name may hold.
-    fn parse(line: &[u8]) -> Option<Self> {
+    fn parse(line: &[u8]) -> Option<(Pid, Self)> {
+        let pid = line.split(|byte| *byte == b' ').next()?;
+        let pid = std::str::from_utf8(pid).ok()?.parse().ok()?;
         let end_of_name = line.iter().rposition(|byte| *byte == b')')?;
         let mut words = line[end_of_name + 1..].trim_ascii().split(|byte| *byte == b' ');
         let is_dead = matches!(words.next()?, b"Z" | b"X");
@@ -49,7 +54,7 @@ impl Stat {
         let mut number = |skipped: usize| std::str::from_utf8(words.nth(skipped)?).ok();
         let started = number(STARTED - 4)?.parse().ok()?;
         let wait_status = number(EXIT_CODE - STARTED - 1).and_then(|code| code.parse().ok());
-        Some(Self { started: Ticks(started), wait_status: wait_status.filter(|_| is_dead) })
+        Some((Pid(pid), Self { started: Ticks(started), wait_status: wait_status.filter(|_| is_dead) }))
     }
 }
 
@@ -96,7 +101,7 @@ mod tests {
             let numbers: Vec<String> = (4..=52).map(|number| number.to_string()).collect();
             format!("7 ({name}) Z {}\n", numbers.join(" "))
         };
-        let expected = Some(Stat { started: Ticks(22), wait_status: Some(52) });
+        let expected = Some((Pid(7), Stat { started: Ticks(22), wait_status: Some(52) }));
         for name in ["sh", "a b", ") R 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22", "(", ""] {
             assert_eq!(Stat::parse(line(name).as_bytes()), expected, "{name}");
         }
@@ -106,6 +111,7 @@ mod tests {
             "7 (sh",
             "7 (sh)",
             "7 (sh) R 1 2",
+            "x (sh) R 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22",
             "7 (sh) R 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 x",
         ] {
             assert_eq!(Stat::parse(line.as_bytes()), None, "{line}");

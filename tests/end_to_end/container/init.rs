@@ -214,13 +214,25 @@ fn sighup_reads_the_configuration_again() {
 #[test]
 fn what_the_kernel_tells_in_proc_is_not_needed() {
     let test = "what_the_kernel_tells_in_proc_is_not_needed";
+    // Without one, records have no life of the system to be true in.
+    do_without_proc(test, "mount -t tmpfs none /proc", 1);
+}
+
+#[test]
+fn what_the_kernel_tells_of_others_in_the_proc_of_another_namespace_is_not_believed() {
+    let test = "what_the_kernel_tells_of_others_in_the_proc_of_another_namespace_is_not_believed";
+    do_without_proc(test, ":", 0);
+}
+
+/// Starts and stops programs where something has been done to `/proc`.
+fn do_without_proc(test: &str, preparation: &str, warnings: usize) {
     let Some(sandbox) = Container::folder(
         test,
         &format!("[prog-p]\nautostart = yes\n{LASTING}[prog-q]\n{LASTING}[prog-r]\ncmd-start = exit 3\n"),
     ) else {
         return;
     };
-    let daemon = through_shell("mount -t tmpfs none /proc", &daemon(&sandbox));
+    let daemon = through_shell(preparation, &daemon(&sandbox));
     let mut container = Container::of(sandbox, &["--mount"], &daemon);
     let sandbox = &container.sandbox;
     wait_until("one is started", || sandbox.list() == "p: running\nq: dead\nr: dead\n");
@@ -231,8 +243,7 @@ fn what_the_kernel_tells_in_proc_is_not_needed() {
     sandbox.succeed(&["r", "start"]);
     wait_until("what has ended is reaped", || sandbox.list() == "p: running\nq: running\nr: dead\n");
     sandbox.succeed(&["-r"]);
-    // Records have to say in which life of the system they are true.
-    assert_eq!(sandbox.logged("WARN: cannot keep the state in "), 1);
+    assert_eq!(sandbox.logged("WARN: cannot keep the state in "), warnings);
 
     container.signal(Signal::SIGTERM);
 
