@@ -13,6 +13,7 @@ pub(crate) mod memory;
 #[path = "tests/model.rs"]
 pub(crate) mod model;
 pub(crate) mod program;
+mod questions;
 mod reconfiguration;
 mod table;
 #[cfg(test)]
@@ -23,13 +24,12 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use procmgr_config::{Action, Config, Gid, Group, OnExit, ProgramName, Uid};
-use procmgr_proto::details::Permission;
 use procmgr_proto::message::{Code, ExitStatus, Invocation, Response};
 
 use crate::supervisor::access::Person;
 use crate::supervisor::call::{Call, refuse, reply, shown};
 use crate::supervisor::event::{
-    Caller, Cause, Control, Effect, Event, Intent, Job, Pid, Process, Question, Report, Timestamp,
+    Caller, Cause, Control, Effect, Event, Intent, Job, Pid, Process, Report, Timestamp,
 };
 use crate::supervisor::memory::{Memory, Recollection};
 use crate::supervisor::program::{ENDS_BEFORE, Program};
@@ -222,49 +222,6 @@ impl<S: Clone> Supervisor<S> {
         }
     }
 
-    fn asked(&mut self, now: Timestamp, caller: Caller, question: Question, effects: &mut Vec<Effect<S>>) {
-        match question {
-            Question::Ping => effects.push(reply(caller, Response::Done)),
-            Question::List => {
-                let programs = self.programs.iter().map(|(name, program)| program.condition().entry(name));
-                effects.push(reply(caller, Response::Programs(programs.collect())));
-            }
-            Question::Inspect => {
-                let programs = self.programs.iter().map(|(_, program)| program.details());
-                effects.push(reply(caller, Response::Inspected(programs.collect())));
-            }
-            Question::Subscribe => {
-                let programs = self.programs.iter().map(|(name, program)| program.condition().of(name));
-                effects.push(reply(caller, Response::Subscribed { programs: programs.collect() }));
-            }
-            Question::Permissions { groups } => {
-                let person = Person { peer: caller.peer, groups: &groups };
-                let permissions = self.programs.iter().filter_map(|(_, program)| permission(program, person));
-                effects.push(reply(caller, Response::Permissions(permissions.collect())));
-            }
-            Question::Stop | Question::Reload | Question::Preview | Question::Upgrade
-                if !access::may_command(&caller.peer, self.owner) =>
-            {
-                let text = "only root and the user of the daemon may stop, reload or upgrade it";
-                effects.push(refuse(caller, Code::Eperm, text));
-            }
-            Question::Stop => self.begin_end(now, Some(caller), effects),
-            Question::Upgrade if self.upgrader.is_some() => {
-                effects.push(refuse(caller, Code::Busy, "an upgrade is under way"));
-            }
-            Question::Upgrade => {
-                self.upgrader = Some(caller);
-                effects.push(Effect::Rehearse);
-            }
-            Question::Reload => {
-                effects.push(Effect::LoadConfig { caller: Some(caller), intent: Intent::Apply });
-            }
-            Question::Preview => {
-                effects.push(Effect::LoadConfig { caller: Some(caller), intent: Intent::Preview });
-            }
-        }
-    }
-
     fn invoked(
         &mut self,
         now: Timestamp,
@@ -392,13 +349,4 @@ impl<S: Clone> Supervisor<S> {
         effects.push(Effect::Report(Report::Ending));
         effects.push(Effect::Exit { caller: last });
     }
-}
-
-/// Returns what a person may do to a program, if that is anything.
-fn permission<S: Clone>(program: &Program<S>, person: Person<'_>) -> Option<Permission> {
-    let may = |action: &&Action| program.offers(action) && person.may_invoke(program.rights(action));
-    let actions: Vec<Vec<u8>> =
-        program.actions().into_iter().filter(may).map(|action| action.name().to_vec()).collect();
-    let program = program.name.as_bytes().to_vec();
-    (!actions.is_empty()).then_some(Permission { program, actions })
 }
