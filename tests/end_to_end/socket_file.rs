@@ -240,7 +240,8 @@ fn a_stale_socket_in_place_of_the_socket_is_replaced() {
     let sandbox = Sandbox::with_daemon("");
     fs::rename(sandbox.socket(), sandbox.path("moved")).unwrap();
     wait_for_socket(&sandbox);
-    // Nobody listens at the former one any more, wherever it is.
+    // The daemon closes the former one as soon as it gets to it.
+    wait_until("nobody listens at it", || UnixStream::connect(sandbox.path("moved")).is_err());
     fs::rename(sandbox.path("moved"), sandbox.socket()).unwrap();
     wait_for_socket(&sandbox);
 }
