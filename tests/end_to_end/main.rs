@@ -25,6 +25,7 @@ mod lists;
 mod load;
 mod log;
 mod manners;
+mod manual;
 mod notify;
 mod on_exit;
 mod own_actions;
