@@ -4,7 +4,7 @@
 
 use strsim::damerau_levenshtein;
 
-use crate::diagnostic::{Collector, quote, shown};
+use crate::diagnostic::{Collector, Kind, quote, shown};
 use crate::keys::{ProgramKeys, global_keys, is_global_key, is_program_key, program_keys};
 use crate::syntax::{Entry, Word};
 use crate::{Action, Definition};
@@ -34,7 +34,7 @@ pub(crate) fn program(keys: &ProgramKeys<'_>, definition: &Definition, findings:
     if let Some(entry) = keys.cwd.filter(|_| definition.cwd.as_ref().is_some_and(|cwd| cwd.is_relative())) {
         let text =
             || format!("relative cwd {}: depends on where the daemon was started", quote(entry.value.bytes));
-        findings.warning(entry.value.position, text);
+        findings.warning(Kind::RelativePath, entry.value.position, text);
     }
 }
 
@@ -47,7 +47,7 @@ fn backoff(keys: &ProgramKeys<'_>, definition: &Definition, findings: &mut Colle
             for entry in [max_delay, limit].into_iter().flatten() {
                 let text =
                     || format!("{} has no effect without restart-delay", entry.key.bytes.escape_ascii());
-                findings.warning(entry.key.position, text);
+                findings.warning(Kind::NoEffect, entry.key.position, text);
             }
         }
         Some(delay) => {
@@ -55,14 +55,14 @@ fn backoff(keys: &ProgramKeys<'_>, definition: &Definition, findings: &mut Colle
                 max_delay.filter(|_| definition.restart_max_delay.is_some_and(|it| it < delay))
             {
                 let text = || "restart-max-delay has no effect: restart-delay is longer".to_owned();
-                findings.warning(entry.key.position, text);
+                findings.warning(Kind::NoEffect, entry.key.position, text);
             }
         }
     }
 }
 
 fn without_effect(entry: &Entry<'_>, action: &Action, findings: &mut Collector) {
-    findings.warning(entry.key.position, || {
+    findings.warning(Kind::NoEffect, entry.key.position, || {
         format!("{} has no effect without {}", shown(entry.key.bytes), shown(&key_of_script(action)))
     });
 }
@@ -70,7 +70,7 @@ fn without_effect(entry: &Entry<'_>, action: &Action, findings: &mut Collector) 
 /// Warns about an action with a name that was probably meant to be a built-in one.
 fn custom_action(entry: &Entry<'_>, action: &Action, findings: &mut Collector) {
     if let Some(meant) = meant_action(action.name()) {
-        findings.warning(entry.key.position, || {
+        findings.warning(Kind::NearAction, entry.key.position, || {
             format!("{} defines an action of its own: did you mean \"cmd-{meant}\"?", shown(entry.key.bytes))
         });
     }
@@ -103,19 +103,19 @@ fn meant_action(name: &[u8]) -> Option<Action> {
 pub(crate) fn shadowed_key(entry: &Entry<'_>, counting: &Entry<'_>, findings: &mut Collector) {
     let line = counting.key.position.line;
     let text = || format!("{} is ignored: the one in line {line} counts", entry.key.bytes.escape_ascii());
-    findings.warning(entry.key.position, text);
+    findings.warning(Kind::Shadowed, entry.key.position, text);
 }
 
 /// Warns about a section that is replaced by a later one.
 pub(crate) fn shadowed_section(name: Word<'_>, counting: Word<'_>, findings: &mut Collector) {
     let line = counting.position.line;
     let text = || format!("section {} is ignored: the one in line {line} counts", quote(name.bytes));
-    findings.warning(name.position, text);
+    findings.warning(Kind::Shadowed, name.position, text);
 }
 
 /// Warns about a section that is not a program's.
 pub(crate) fn unknown_section(name: Word<'_>, findings: &mut Collector) {
-    findings.warning(name.position, || {
+    findings.warning(Kind::UnknownSection, name.position, || {
         let hint = match meant_program(name.bytes) {
             Some(program) => format!("did you mean {}?", quote(&[b"prog-", program].concat())),
             None => "those of programs begin with \"prog-\"".to_owned(),
@@ -143,7 +143,7 @@ fn unknown_key(
     findings: &mut Collector,
 ) {
     let key = entry.key.bytes;
-    findings.warning(entry.key.position, || match (misplaced(key), nearest(key, known)) {
+    findings.warning(Kind::UnknownKey, entry.key.position, || match (misplaced(key), nearest(key, known)) {
         (Some(place), _) => format!("unknown key {}: {place}", quote(key)),
         (None, Some(meant)) => format!("unknown key {}: did you mean \"{meant}\"?", quote(key)),
         (None, None) => format!("unknown key {}", quote(key)),

@@ -14,6 +14,8 @@ pub struct Diagnostic {
     pub column: usize,
     /// How bad it is.
     pub severity: Severity,
+    /// Which of all things that may be found it is.
+    pub kind: Kind,
     /// What it is, in one line; bytes of the file that are not printable ASCII are escaped.
     pub text: String,
 }
@@ -25,6 +27,95 @@ pub enum Severity {
     Error,
     /// The file says something that has no effect, or perhaps not the one that was meant.
     Warning,
+}
+
+/// What may be found. The names are for scripts, and stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A line that means nothing.
+    Syntax,
+    /// A value that is not what it should be.
+    InvalidValue,
+    /// The name of a user or group that there is not.
+    UnknownName,
+    /// A user or group that cannot be looked up.
+    LookUp,
+    /// A file that others than root may write, although its scripts run as root.
+    Untrusted,
+    /// A key that is not known, or not there.
+    UnknownKey,
+    /// A section that is no program's.
+    UnknownSection,
+    /// A key or section that a later one replaces.
+    Shadowed,
+    /// A key that changes nothing.
+    NoEffect,
+    /// The name of an action that is one slip away from that of a built-in one.
+    NearAction,
+    /// A path that depends on where the daemon is started.
+    RelativePath,
+    /// The number of a user or group that the system has no name for.
+    UnknownId,
+    /// A command that does not take the place of its shell.
+    NoExec,
+    /// An action for nobody but root, among others that are not.
+    RootOnly,
+    /// Something that is to be trusted, and that others may write.
+    Writable,
+    /// A file or folder that there is not.
+    Missing,
+    /// An output that is opened anew by a user who cannot.
+    ReopenedOutput,
+    /// How many findings are not told.
+    More,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 18] = [
+        Self::Syntax,
+        Self::InvalidValue,
+        Self::UnknownName,
+        Self::LookUp,
+        Self::Untrusted,
+        Self::UnknownKey,
+        Self::UnknownSection,
+        Self::Shadowed,
+        Self::NoEffect,
+        Self::NearAction,
+        Self::RelativePath,
+        Self::UnknownId,
+        Self::NoExec,
+        Self::RootOnly,
+        Self::Writable,
+        Self::Missing,
+        Self::ReopenedOutput,
+        Self::More,
+    ];
+
+    /// Returns the word by which scripts know it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Syntax => "syntax",
+            Self::InvalidValue => "invalid-value",
+            Self::UnknownName => "unknown-name",
+            Self::LookUp => "look-up",
+            Self::Untrusted => "untrusted",
+            Self::UnknownKey => "unknown-key",
+            Self::UnknownSection => "unknown-section",
+            Self::Shadowed => "shadowed",
+            Self::NoEffect => "no-effect",
+            Self::NearAction => "near-action",
+            Self::RelativePath => "relative-path",
+            Self::UnknownId => "unknown-id",
+            Self::NoExec => "no-exec",
+            Self::RootOnly => "root-only",
+            Self::Writable => "writable",
+            Self::Missing => "missing",
+            Self::ReopenedOutput => "reopened-output",
+            Self::More => "more",
+        }
+    }
 }
 
 /// The findings about one file, in the order of their lines.
@@ -55,7 +146,7 @@ impl Findings {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, column, severity, text } = self;
+        let Self { line, column, severity, kind: _, text } = self;
         write!(formatter, "{line}:{column}: {severity}: {text}")
     }
 }
@@ -79,54 +170,69 @@ pub(crate) struct Position {
 }
 
 /// Collects findings in any order, and of very many only some.
-#[derive(Default)]
 pub(crate) struct Collector {
+    /// How many are kept.
+    limit: usize,
     errors: Kept,
     warnings: Kept,
 }
 
-/// Findings of one severity: the first [`MAX_FINDINGS`] of them, and how many came after.
+/// Findings of one severity: the first of them, and how many came after.
 #[derive(Default)]
 struct Kept {
-    findings: Vec<(Position, String)>,
+    findings: Vec<(Position, Kind, String)>,
     omitted: usize,
 }
 
+impl Default for Collector {
+    fn default() -> Self {
+        Self::of(MAX_FINDINGS)
+    }
+}
+
 impl Collector {
+    /// Creates one that keeps so many findings.
+    pub(crate) fn of(limit: usize) -> Self {
+        Self { limit, errors: Kept::default(), warnings: Kept::default() }
+    }
+
     /// Adds an error. The text is asked for only if the error is kept.
-    pub(crate) fn error(&mut self, position: Position, text: impl FnOnce() -> String) {
-        self.errors.add(position, text);
+    pub(crate) fn error(&mut self, kind: Kind, position: Position, text: impl FnOnce() -> String) {
+        self.errors.add(self.limit, kind, position, text);
     }
 
     /// Adds a warning. The text is asked for only if the warning is kept.
-    pub(crate) fn warning(&mut self, position: Position, text: impl FnOnce() -> String) {
-        self.warnings.add(position, text);
+    pub(crate) fn warning(&mut self, kind: Kind, position: Position, text: impl FnOnce() -> String) {
+        self.warnings.add(self.limit, kind, position, text);
     }
 
     /// Returns the findings, sorted by their places. Warnings make room for errors, never the other way round.
     pub(crate) fn finish(mut self, path: &Path) -> Findings {
-        self.warnings.shorten(MAX_FINDINGS - self.errors.findings.len());
+        self.warnings.shorten(self.limit - self.errors.findings.len());
         let omitted = self.errors.omitted + self.warnings.omitted;
         let severity = if self.errors.omitted > 0 { Severity::Error } else { Severity::Warning };
         let errors = self.errors.findings.into_iter().map(|finding| (Severity::Error, finding));
         let warnings = self.warnings.findings.into_iter().map(|finding| (Severity::Warning, finding));
         let mut diagnostics: Vec<_> = errors
             .chain(warnings)
-            .map(|(severity, (Position { line, column }, text))| Diagnostic { line, column, severity, text })
+            .map(|(severity, (position, kind, text))| {
+                let Position { line, column } = position;
+                Diagnostic { line, column, severity, kind, text }
+            })
             .collect();
         diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
         if let Some(&Diagnostic { line, column, .. }) = diagnostics.last().filter(|_| omitted > 0) {
             let text = format!("{omitted} more {}", if omitted == 1 { "finding" } else { "findings" });
-            diagnostics.push(Diagnostic { line, column, severity, text });
+            diagnostics.push(Diagnostic { line, column, severity, kind: Kind::More, text });
         }
         Findings { path: path.to_path_buf(), diagnostics }
     }
 }
 
 impl Kept {
-    fn add(&mut self, position: Position, text: impl FnOnce() -> String) {
-        if self.findings.len() < MAX_FINDINGS {
-            self.findings.push((position, text()));
+    fn add(&mut self, limit: usize, kind: Kind, position: Position, text: impl FnOnce() -> String) {
+        if self.findings.len() < limit {
+            self.findings.push((position, kind, text()));
         } else {
             self.omitted += 1;
         }
@@ -157,7 +263,7 @@ fn shortened(bytes: &[u8]) -> (&[u8], &'static str) {
     }
 }
 
-/// How many findings are told of one file. What a file says must not grow the daemon without bound, nor the answer to
+/// How many findings a daemon tells of one file. What a file says must not grow the daemon without bound, nor the answer to
 /// a reload, and nobody reads more.
 pub(crate) const MAX_FINDINGS: usize = 100;
 
@@ -168,7 +274,7 @@ const MAX_QUOTED: usize = 60;
 mod tests {
     use std::path::Path;
 
-    use crate::diagnostic::{Collector, MAX_FINDINGS, Position, Severity, quote};
+    use crate::diagnostic::{Collector, Kind, MAX_FINDINGS, Position, Severity, quote};
 
     fn at(line: usize) -> Position {
         Position { line, column: 1 }
@@ -177,9 +283,9 @@ mod tests {
     #[test]
     fn findings_are_sorted_by_their_places() {
         let mut collector = Collector::default();
-        collector.warning(at(3), || "c".to_owned());
-        collector.error(Position { line: 1, column: 2 }, || "b".to_owned());
-        collector.warning(at(1), || "a".to_owned());
+        collector.warning(Kind::Shadowed, at(3), || "c".to_owned());
+        collector.error(Kind::Syntax, Position { line: 1, column: 2 }, || "b".to_owned());
+        collector.warning(Kind::Shadowed, at(1), || "a".to_owned());
 
         let lines: Vec<_> = collector.finish(Path::new("f")).lines().collect();
 
@@ -190,9 +296,9 @@ mod tests {
     fn of_very_many_findings_the_errors_are_told_and_the_rest_is_counted() {
         let mut collector = Collector::default();
         for line in 1..=2 * MAX_FINDINGS {
-            collector.warning(at(line), || format!("warning {line}"));
+            collector.warning(Kind::Shadowed, at(line), || format!("warning {line}"));
         }
-        collector.error(at(500), || "the one that matters".to_owned());
+        collector.error(Kind::Syntax, at(500), || "the one that matters".to_owned());
 
         let findings = collector.finish(Path::new("f"));
 
@@ -205,7 +311,7 @@ mod tests {
     fn an_error_left_out_still_counts_as_an_error() {
         let mut collector = Collector::default();
         for line in 1..=MAX_FINDINGS + 1 {
-            collector.error(at(line), || "wrong".to_owned());
+            collector.error(Kind::Syntax, at(line), || "wrong".to_owned());
         }
 
         let last = collector.finish(Path::new("f")).diagnostics.pop().unwrap();

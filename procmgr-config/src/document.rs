@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::check;
-use crate::diagnostic::Collector;
+use crate::diagnostic::{Collector, Kind};
 use crate::syntax::{Entry, Token, Word, lines};
 
 /// What a file says, line by line. It borrows every name and value from the text.
@@ -29,7 +29,7 @@ impl<'a> Document<'a> {
         let mut document = Self { entries: Vec::new(), globals: 0..0, sections: Vec::new() };
         for line in lines(text) {
             if let Some(mistake) = line.mistake {
-                findings.error(mistake.position, || mistake.text.to_owned());
+                findings.error(Kind::Syntax, mistake.position, || mistake.text.to_owned());
             }
             match line.token {
                 Some(Token::Entry(entry)) => document.add(entry),

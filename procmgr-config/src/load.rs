@@ -15,7 +15,7 @@ use nix::sys::stat::makedev;
 
 use crate::Config;
 use crate::accounts::Accounts;
-use crate::diagnostic::{Collector, Findings, MAX_FINDINGS};
+use crate::diagnostic::{Collector, Findings, Kind, MAX_FINDINGS};
 use crate::document::Document;
 use crate::keys::SOCKET_PATH;
 use crate::resolve::resolve;
@@ -236,7 +236,7 @@ pub(crate) fn find_socket_path(path: &Path, mut file: impl BufRead) -> Result<Op
         }
         let line = Line::read(bytes.strip_suffix(b"\n").unwrap_or(&bytes), number);
         if let Some(mistake) = line.mistake {
-            collector.error(mistake.position, || mistake.text.to_owned());
+            collector.error(Kind::Syntax, mistake.position, || mistake.text.to_owned());
         }
         match line.token {
             Some(Token::Section(_)) => break,
@@ -251,7 +251,7 @@ pub(crate) fn find_socket_path(path: &Path, mut file: impl BufRead) -> Result<Op
     }
     // Judged last: of several, only the last one counts.
     let socket_path = found.transpose().unwrap_or_else(|(position, text)| {
-        collector.error(position, || text);
+        collector.error(Kind::InvalidValue, position, || text);
         None
     });
     let findings = collector.finish(path);

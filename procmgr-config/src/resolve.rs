@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::accounts::{Account, Accounts, Found};
-use crate::diagnostic::{Collector, Position, quote};
+use crate::diagnostic::{Collector, Kind, Position, quote};
 use crate::document::Document;
 use crate::keys::{ActionKeys, GlobalKeys, ProgramKeys};
 use crate::syntax::Entry;
@@ -167,10 +167,13 @@ impl Resolver<'_> {
     fn found<T>(&mut self, what: &str, name: &[u8], position: Position, found: Found<T>) -> Option<T> {
         match found {
             Ok(Some(id)) => return Some(id),
-            Ok(None) => self.findings.error(position, || format!("unknown {what} {}", quote(name))),
+            Ok(None) => {
+                let text = || format!("unknown {what} {}", quote(name));
+                self.findings.error(Kind::UnknownName, position, text);
+            }
             Err(error) => {
                 let text = || format!("cannot look up {what} {}: {}", quote(name), error.desc());
-                self.findings.error(position, text);
+                self.findings.error(Kind::LookUp, position, text);
             }
         }
         None
@@ -184,7 +187,8 @@ impl Resolver<'_> {
     ) -> Option<T> {
         let Entry { key, value } = entry?;
         let unusable = |expected: Expected| {
-            self.findings.error(value.position, || expected.tell(key.bytes, value.bytes));
+            let text = || expected.tell(key.bytes, value.bytes);
+            self.findings.error(Kind::InvalidValue, value.position, text);
         };
         judge(value.bytes).map_err(unusable).ok()
     }
@@ -211,7 +215,7 @@ impl Resolver<'_> {
             .find(uid)
             .map_err(|error| {
                 let text = || format!("cannot look up user {}: {}", uid.0, error.desc());
-                self.findings.error(value.position, text);
+                self.findings.error(Kind::LookUp, value.position, text);
             })
             .ok()
     }

@@ -39,7 +39,7 @@ fn check(findings: &Findings, text: &[u8]) {
     let places = findings.diagnostics.iter().map(|finding| (finding.line, finding.column));
     assert!(places.is_sorted(), "{findings:?}");
     for finding in &findings.diagnostics {
-        let Diagnostic { line, column, severity: _, text } = finding;
+        let Diagnostic { line, column, severity: _, kind: _, text } = finding;
         let line = lines.get(line.wrapping_sub(1)).expect("a finding has a line of the file");
         assert!((1..=line.len() + 1).contains(column), "{finding}");
         assert!(text.len() <= LONGEST_TEXT, "{} bytes", text.len());
