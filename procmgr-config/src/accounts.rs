@@ -23,28 +23,41 @@ pub(crate) struct Accounts {
 }
 
 /// Where users and groups come from.
-#[derive(Clone, Copy)]
-pub(crate) struct Database {
-    pub(crate) account: fn(Uid) -> Result<Account, Errno>,
-    pub(crate) user: fn(&[u8]) -> Found<Uid>,
-    pub(crate) group: fn(&[u8]) -> Found<Gid>,
+#[derive(Clone, Copy, Debug)]
+pub struct Database {
+    /// Finds a user, known or not.
+    pub account: fn(Uid) -> Result<Account, Errno>,
+    /// Finds the user of a name.
+    pub user: fn(&[u8]) -> Found<Uid>,
+    /// Finds the group of a name.
+    pub group: fn(&[u8]) -> Found<Gid>,
+    /// Finds the name of a user.
+    pub name_of_user: fn(Uid) -> Found<String>,
+    /// Finds the name of a group.
+    pub name_of_group: fn(Gid) -> Found<String>,
 }
 
 /// A user and what belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Account {
+pub struct Account {
     /// The user.
-    pub(crate) uid: Uid,
+    pub uid: Uid,
     /// The primary group; `None` if the database has no such user.
-    pub(crate) gid: Option<Gid>,
+    pub gid: Option<Gid>,
     /// All groups, the primary one included; none if the database has no such user.
-    pub(crate) groups: Arc<[Gid]>,
+    pub groups: Arc<[Gid]>,
+}
+
+impl Database {
+    /// The database of the system.
+    pub const OF_SYSTEM: Self =
+        Self { account: look_up, user: user_of_name, group: group_of_name, name_of_user, name_of_group };
 }
 
 impl Accounts {
     /// Creates accounts that come from the database of the system.
     pub(crate) fn of_system() -> Self {
-        Self::new(Database { account: look_up, user: user_of_name, group: group_of_name })
+        Self::new(Database::OF_SYSTEM)
     }
 
     /// Creates accounts that come from a database.
@@ -78,7 +91,7 @@ impl Accounts {
 }
 
 /// Whom a name is of, if of anybody; an error if the database cannot tell.
-pub(crate) type Found<T> = Result<Option<T>, Errno>;
+pub type Found<T> = Result<Option<T>, Errno>;
 
 fn find<T: Copy>(
     known: &mut HashMap<Vec<u8>, Found<T>>,
@@ -102,6 +115,14 @@ fn user_of_name(name: &[u8]) -> Found<Uid> {
 fn group_of_name(name: &[u8]) -> Found<Gid> {
     let Ok(name) = str::from_utf8(name) else { return Ok(None) };
     Ok(absent_is_none(Group::from_name(name))?.map(|group| Gid(group.gid.as_raw())))
+}
+
+fn name_of_user(uid: Uid) -> Found<String> {
+    Ok(absent_is_none(User::from_uid(uid.0.into()))?.map(|user| user.name))
+}
+
+fn name_of_group(gid: Gid) -> Found<String> {
+    Ok(absent_is_none(Group::from_gid(gid.0.into()))?.map(|group| group.name))
 }
 
 /// Several ways of saying "there is no such user", according to getpwuid(3); ENOENT is also that of a container that has
@@ -157,6 +178,14 @@ mod tests {
     }
 
     #[test]
+    fn numbers_have_names_where_the_system_knows_any() {
+        assert_eq!(name_of_user(Uid::ROOT), Ok(Some("root".to_owned())));
+        assert_eq!(name_of_group(Gid(0)), Ok(Some("root".to_owned())));
+        assert_eq!(name_of_user(Uid(4_000_000_123)), Ok(None));
+        assert_eq!(name_of_group(Gid(4_000_000_123)), Ok(None));
+    }
+
+    #[test]
     fn each_user_and_each_name_is_looked_up_once() {
         static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
         let mut accounts = Accounts::new(Database {
@@ -172,6 +201,7 @@ mod tests {
                 LOOKUPS.fetch_add(1, Ordering::Relaxed);
                 Err(Errno::EIO)
             },
+            ..Database::OF_SYSTEM
         });
 
         for number in [1, 2, 1, 2, 1] {

@@ -33,6 +33,7 @@ const DATABASE: Database = Database {
     account,
     user: |name| Ok((name == b"anna").then_some(Uid(7))),
     group: |name| Ok((name == b"staff").then_some(Gid(70))),
+    ..Database::OF_SYSTEM
 };
 
 fn account(uid: Uid) -> Result<Account, Errno> {

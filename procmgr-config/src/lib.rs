@@ -2,7 +2,7 @@
 //!
 //! Reading it and judging it happens in the rooms below; what is done with it is none of this crate's business.
 
-mod accounts;
+pub mod accounts;
 mod check;
 pub mod diagnostic;
 mod difference;
@@ -10,6 +10,7 @@ mod document;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod keys;
+pub mod lint;
 pub mod load;
 mod resolve;
 mod syntax;

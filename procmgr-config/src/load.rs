@@ -51,13 +51,19 @@ pub fn load(path: &Path, default_socket_path: &Path, writers: Writers) -> Result
     if writers == Writers::Root {
         check_writers(path, &file)?;
     }
+    let text = read(path, file)?;
+    parse(path, &text, default_socket_path).map_err(LoadError::Invalid)
+}
+
+/// Reads an open file, if it is not too large.
+pub(crate) fn read(path: &Path, file: File) -> Result<Vec<u8>, LoadError> {
     let mut text = Vec::new();
     let unreadable = |source| LoadError::Unreadable { path: path.to_path_buf(), source };
     file.take(MAX_SIZE + 1).read_to_end(&mut text).map_err(unreadable)?;
     if text.len() as u64 > MAX_SIZE {
         return Err(LoadError::TooLarge { path: path.to_path_buf() });
     }
-    parse(path, &text, default_socket_path).map_err(LoadError::Invalid)
+    Ok(text)
 }
 
 /// Returns the configuration in a text that stands in the file `path`, as [`load`] does after reading it.
@@ -181,7 +187,7 @@ impl fmt::Display for LoadError {
 impl Error for LoadError {}
 
 /// Opens a file that can be read to its end without waiting for anybody.
-fn open(path: &Path) -> Result<File, LoadError> {
+pub(crate) fn open(path: &Path) -> Result<File, LoadError> {
     // A FIFO without a writer would block the daemon for good, a terminal could become its controlling one; the
     // standard library itself adds O_CLOEXEC.
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;

@@ -9,6 +9,11 @@ pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = Line<'_>> {
     text.split(|byte| *byte == b'\n').zip(1..).map(|(bytes, number)| Line::read(bytes, number))
 }
 
+/// Returns the bytes of the lines, as columns count them.
+pub(crate) fn sources(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text).split(|byte| *byte == b'\n')
+}
+
 /// What one line says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Line<'a> {

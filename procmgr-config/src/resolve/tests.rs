@@ -27,6 +27,7 @@ const DATABASE: Database = Database {
     account,
     user: |name| of_name(name, b"anna").map(|found| found.then_some(Uid(7))),
     group: |name| of_name(name, b"staff").map(|found| found.then_some(Gid(70))),
+    ..Database::OF_SYSTEM
 };
 
 fn of_name(name: &[u8], known: &[u8]) -> Result<bool, Errno> {
