@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
-use procmgr_cli::Command;
+use procmgr_cli::{Command, Format};
 use procmgrd::Autostart;
 
 use crate::defaults;
@@ -18,7 +18,7 @@ use crate::logging::LogArgs;
 
 /// The usage line.
 pub(crate) const USAGE: &str = "USAGE: procmgr [-h|-V] [-c FILE] [-l LOG] [-L LEVEL] [-P FILE] [-q] \
-     [--timeout SECONDS] [--idempotent] [-d [-f] [-A GROUP]|-t|-s|-r [-n]|-u|-a [-0|--long]|--allowed [-0]|--watch] \
+     [--timeout SECONDS] [--idempotent] [-d [-f] [-A GROUP]|-t|-s|-r [-n]|-u|-a [-0|--long]|--check|--allowed [-0]|--watch] \
      [--json] \
      [program action [args ...]]";
 
@@ -35,6 +35,7 @@ pub(crate) struct Args {
 #[derive(Debug)]
 pub(crate) enum Mode {
     Daemon(DaemonArgs),
+    Check(CheckArgs),
     Client(ClientArgs),
 }
 
@@ -44,6 +45,13 @@ pub(crate) struct DaemonArgs {
     pub(crate) foreground: bool,
     pub(crate) autostart: Autostart,
     pub(crate) pidfile: Option<PathBuf>,
+}
+
+/// What concerns the check of a file only.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CheckArgs {
+    pub(crate) format: Format,
+    pub(crate) is_quiet: bool,
 }
 
 /// What concerns the client only.
@@ -128,13 +136,16 @@ struct Raw {
     /// Show a table: PID, since, restarts, last exit, next start (with -a)
     #[arg(long)]
     long: bool,
+    /// Tell whatever is wrong or remarkable about the configuration file
+    #[arg(long)]
+    check: bool,
     /// List what you may do
     #[arg(long)]
     allowed: bool,
     /// Show each change of a program as it happens
     #[arg(long)]
     watch: bool,
-    /// Show JSON, an object in each line (with -a, -t, -r -n, --allowed or --watch)
+    /// Show JSON, an object in each line (with -a, -t, -r -n, --check, --allowed or --watch)
     #[arg(long)]
     json: bool,
     /// Program, action and arguments of the action
@@ -146,7 +157,7 @@ struct Raw {
 /// Reads the command line, the name of the program first.
 pub(crate) fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Args, Refused> {
     let constants = format!(
-        "Without -d, -t, -s, -r, -u, -a, --allowed and --watch, the action is performed on the program.\n\n\
+        "Without -d, -t, -s, -r, -u, -a, --check, --allowed and --watch, the action is performed on the program.\n\n\
          Configuration file: -c, else $PROCMGR_CONFFILE, else {}\n\
          Socket: $PROCMGR_SOCKET (client only), else socket-path of the configuration, else {}\n\
          Shell of scripts: {}\nPATH of scripts: {}",

@@ -4,6 +4,7 @@
 //! exit status.
 
 mod args;
+mod check;
 mod defaults;
 mod executable;
 mod log_stream;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
             logging::init(log, daemon.foreground);
             serve(config_path(config), daemon)
         }
+        Mode::Check(args) => check::run(&config_path(config), args),
         Mode::Client(client) => ask(config, client),
     }
     .into()

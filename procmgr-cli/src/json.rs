@@ -13,7 +13,7 @@ use procmgr_proto::message::ExitStatus;
 use serde::Serialize;
 
 /// The number of the schema, which every object bears.
-const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 1;
 
 /// Returns the answer to whether the daemon runs.
 pub(crate) fn running(is_running: bool) -> Vec<u8> {
@@ -60,7 +60,10 @@ impl From<ExitStatus> for Ended {
 
 /// Returns an object in a line of its own. Characters that some terminals obey are written as their numbers, also where
 /// JSON does not ask for it.
-fn line(object: &impl Serialize) -> Vec<u8> {
+///
+/// # Panics
+/// If the object has keys that are no text.
+pub fn line(object: &impl Serialize) -> Vec<u8> {
     let json =
         serde_json::to_string(object).expect("what is ours to say has text for keys, and memory takes it");
     let mut line = String::with_capacity(json.len() + 1);

@@ -3,7 +3,7 @@
 //! It is given the path of a socket; where that comes from, and the command line, are none of this crate's business.
 
 mod connection;
-mod json;
+pub mod json;
 mod lists;
 mod output;
 mod preview;

@@ -4,8 +4,8 @@
 
 mod effects;
 mod paths;
-mod people;
-mod rights;
+pub mod people;
+pub mod rights;
 mod scripts;
 mod shell;
 pub mod surroundings;

@@ -11,7 +11,7 @@ use procmgr_config::Group;
 use procmgr_proto::message::Invocation;
 use procmgrd::Autostart;
 
-use crate::args::{Args, ClientArgs, DaemonArgs, Mode, Raw};
+use crate::args::{Args, CheckArgs, ClientArgs, DaemonArgs, Mode, Raw};
 use crate::logging::{Facility, Level, LogArgs};
 
 /// An option that says what is to be done. Without any, that is an action.
@@ -23,6 +23,7 @@ enum ModeOption {
     Reload,
     Upgrade,
     All,
+    Check,
     Allowed,
     Watch,
 }
@@ -37,6 +38,7 @@ impl ModeOption {
             (Self::Reload, raw.reload),
             (Self::Upgrade, raw.upgrade),
             (Self::All, raw.all),
+            (Self::Check, raw.check),
             (Self::Allowed, raw.allowed),
             (Self::Watch, raw.watch),
         ];
@@ -55,6 +57,7 @@ impl ModeOption {
             Self::Reload => "-r",
             Self::Upgrade => "-u",
             Self::All => "-a",
+            Self::Check => "--check",
             Self::Allowed => "--allowed",
             Self::Watch => "--watch",
         }
@@ -93,6 +96,10 @@ pub(super) fn judge(raw: Raw) -> Result<Args, String> {
             Format::Lines if raw.null => ListFormat::NulTerminated,
             Format::Lines => ListFormat::Lines,
         }),
+        Some(ModeOption::Check) => {
+            let mode = Mode::Check(CheckArgs { format, is_quiet: raw.quiet });
+            return Ok(Args { config: raw.config, log, mode });
+        }
         Some(ModeOption::Allowed) => Command::Permissions(match format {
             Format::Json => PermissionFormat::Json,
             Format::Lines if raw.null => PermissionFormat::NulTerminated,
@@ -111,14 +118,14 @@ pub(super) fn judge(raw: Raw) -> Result<Args, String> {
 
 /// Complains of options that mean nothing without another one that is not given.
 fn complain_of_strays(raw: &Raw, option: Option<ModeOption>) -> Result<(), String> {
-    use ModeOption::{All, Allowed, Daemon, Reload, Test, Watch};
+    use ModeOption::{All, Allowed, Check, Daemon, Reload, Test, Watch};
     let options: [(_, _, &[ModeOption]); 6] = [
         ("-f", raw.foreground, &[Daemon]),
         ("-A", raw.autostart.is_some(), &[Daemon]),
         ("-n", raw.dry_run, &[Reload]),
         ("-0", raw.null, &[All, Allowed]),
         ("--long", raw.long, &[All]),
-        ("--json", raw.json, &[All, Test, Reload, Allowed, Watch]),
+        ("--json", raw.json, &[All, Test, Reload, Check, Allowed, Watch]),
     ];
     for (name, is_given, companions) in options {
         if is_given && !option.is_some_and(|option| companions.contains(&option)) {
@@ -142,6 +149,7 @@ fn complain_of_contradictions(raw: &Raw) -> Result<(), String> {
         (("--long", raw.long), ("--json", raw.json)),
         (("-d", raw.daemon), ("-q", raw.quiet)),
         (("-d", raw.daemon), ("--timeout", raw.timeout.is_some())),
+        (("--check", raw.check), ("--timeout", raw.timeout.is_some())),
     ];
     match pairs.into_iter().find(|((_, one), (_, other))| *one && *other) {
         Some(((one, _), (other, _))) => Err(exclusive(one, other)),

@@ -10,6 +10,7 @@
 mod actions;
 mod activation;
 mod adoption;
+mod check;
 mod command_line;
 mod completion;
 mod configuration;

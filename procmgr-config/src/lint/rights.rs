@@ -143,7 +143,7 @@ fn root_only(program: &Program<'_>, findings: &mut Collector) {
             findings.warning(Kind::RootOnly, entry.key.position, || {
                 let [name, others] = [action, others].map(|action| shown(action.name()));
                 format!(
-                    "{name} is for nobody but root, {others} is for others, too: if that is meant, say \"uid-{name} = none\""
+                    "{name} is for nobody but root, although {others} is for others: if so meant, say \"uid-{name} = none\""
                 )
             });
         }

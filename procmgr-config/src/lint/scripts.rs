@@ -124,10 +124,8 @@ fn without_exec(command: &Command, value: Word<'_>, findings: &mut Collector) {
     let position = within(value, word.offset);
     findings.warning(Kind::NoExec, position, || {
         // As it stands in the file, quotes included.
-        let rest = &value.bytes[word.offset..];
-        let end = command.words.get(1).map_or(rest.len(), |next| next.offset - word.offset);
-        let name = shown(rest[..end].trim_ascii());
-        let more = if command.words.len() > 1 { " ..." } else { "" };
+        let name = shown(&value.bytes[word.offset..word.end]);
+        let more = if value.bytes.len() > word.end { " ..." } else { "" };
         format!("a shell may stay in front of this command: did you mean \"exec {name}{more}\"?")
     });
 }

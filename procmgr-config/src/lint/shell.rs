@@ -27,6 +27,8 @@ pub(super) struct Command {
 pub(super) struct Word {
     /// Where it begins in the script.
     pub(super) offset: usize,
+    /// Where it ends.
+    pub(super) end: usize,
     /// What it says; `None` if the shell is to expand it.
     pub(super) literal: Option<Vec<u8>>,
 }
@@ -151,7 +153,7 @@ impl Reader<'_> {
             }
         }
         if self.command.words.len() < WORDS {
-            self.command.words.push(Word { offset, literal });
+            self.command.words.push(Word { offset, end: self.at, literal });
         }
         Some(())
     }

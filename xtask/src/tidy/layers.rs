@@ -41,6 +41,7 @@ const ADAPTERS: [(&str, &[&str]); 19] = [
         &[
             "procmgr-config/src/accounts.rs",
             "procmgr-config/src/fuzz.rs",
+            "procmgr-config/src/lint/surroundings.rs",
             "procmgr-config/src/load.rs",
             "procmgr-proto/src/client/process.rs",
             "procmgrd/src/background.rs",
@@ -138,6 +139,7 @@ const ADAPTERS: [(&str, &[&str]); 19] = [
             "procmgrd/src/state/stored.rs",
             "procmgrd/src/upgrade/handover.rs",
             "procmgrd/src/upgrade/words.rs",
+            "src/check/json.rs",
         ],
     ),
     (
