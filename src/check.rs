@@ -9,7 +9,7 @@ mod lines;
 use std::path::Path;
 
 use procmgr_cli::Format;
-use procmgr_config::diagnostic::Severity;
+use procmgr_config::diagnostic::{Kind, Severity};
 use procmgr_config::lint::surroundings::Surroundings;
 use procmgr_config::lint::{self, Finding, Report};
 
@@ -56,10 +56,14 @@ struct Tally {
 
 impl Tally {
     fn of(report: &Report) -> Self {
-        report.findings().fold(Self::default(), |tally, finding| match finding.severity {
-            Severity::Error => Self { errors: tally.errors + 1, ..tally },
-            Severity::Warning => Self { warnings: tally.warnings + 1, ..tally },
-        })
+        // The one that counts those left out is none itself.
+        report.findings().filter(|finding| finding.kind != Kind::More).fold(
+            Self::default(),
+            |tally, finding| match finding.severity {
+                Severity::Error => Self { errors: tally.errors + 1, ..tally },
+                Severity::Warning => Self { warnings: tally.warnings + 1, ..tally },
+            },
+        )
     }
 }
 

@@ -5,6 +5,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use proptest::collection::vec;
+use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
+use proptest::sample::select;
+
 use crate::accounts::{Account, Accounts, Database};
 use crate::diagnostic::{Kind, Severity};
 use crate::lint::paths::{Flaw, Paths, Trusted};
@@ -219,6 +223,68 @@ fn very_many_people_are_counted_and_not_all_told() {
     // No more are looked up than there is time for.
     assert_eq!(report.findings().filter(|finding| finding.kind == Kind::UnknownId).count(), 10_000 - 100 + 2);
 }
+
+proptest! {
+    #[test]
+    fn every_finding_of_whatever_file_is_in_it_and_harmless(pieces in vec(select(PIECES), 0..60)) {
+        let text = pieces.concat();
+        let report = judge(Path::new("f644"), text.clone(), &surroundings(0));
+        let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
+        for finding in report.findings() {
+            let place = finding.place.unwrap();
+            prop_assert_eq!(place.source, lines[place.line - 1]);
+            prop_assert!((1..=place.source.len() + 1).contains(&place.column), "{:?}", finding);
+            prop_assert!(finding.text.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{:?}", finding);
+        }
+    }
+}
+
+/// What files that are worth checking are made of.
+const PIECES: &[&[u8]] = &[
+    b"[prog-a]\n",
+    b"[prog-b]\n",
+    b"\n",
+    b" ",
+    b"uid-start = 7 100 ",
+    b"gid-x = none",
+    b"cmd-start = ",
+    b"cmd-x = ",
+    b"suid-start = 7\n",
+    b"cwd = /d777\n",
+    b"supplementary-groups = yes\n",
+    b"allow-uid = 1\n",
+    b"/d777/f755 ",
+    b"exec ",
+    b"/dev/stdout",
+    b"'",
+    b"\"",
+    b"\\",
+    b"$",
+    b"$(",
+    b"${",
+    b"`",
+    b"(",
+    b")",
+    b"}",
+    b"{ ",
+    b";",
+    b"&",
+    b"|",
+    b"<",
+    b"2>",
+    b"#",
+    b"a",
+    b"A=",
+    b"[",
+    b"]",
+    b"*",
+    b"~",
+    b"if ",
+    b"case ",
+    b"\xff",
+    b"\0",
+    b"/",
+];
 
 #[test]
 fn a_file_that_cannot_be_read_has_no_report() {
