@@ -12,7 +12,7 @@ mod activation;
 mod adoption;
 mod check;
 mod command_line;
-mod completion;
+mod completions;
 mod configuration;
 mod container;
 mod daemon;
