@@ -93,7 +93,8 @@ _procmgr_option() {
     case $1 in
     --config | --log | --loglevel | --pidfile | --pid | --autostart | --timeout) option=$1 ;;
     --*=*) option=${1%%=*} lead=$option='' value=${1#*=} ;;
-    --daemon | --test | --stop | --reload | --upgrade | --all | --check | --allowed | --watch | --help | --version) has_mode=1 ;;
+    --daemon | --test | --stop | --reload | --upgrade | --all | --check | --allowed | --watch) has_mode=1 ;;
+    --help | --version) has_mode=1 ;;
     --*) ;;
     *)
         word=$1
