@@ -36,6 +36,11 @@ fn every_example_of_the_tutorial_works() {
 }
 
 #[test]
+fn every_example_about_what_outlives_the_daemon_works() {
+    play_all("docs/STATE.md", |_| true);
+}
+
+#[test]
 fn every_configuration_of_the_reference_can_be_used() {
     // What is shown of lists there is of programs that the reader is not told of; `procmgr-cli` compares such lists.
     play_all("docs/CONFIGURATION.md", |kind| kind == "ini");

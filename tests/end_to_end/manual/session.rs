@@ -83,6 +83,10 @@ impl Player {
                     self.run(&Step { line: *line, command: text.clone(), output: String::new() })?;
                 }
                 Kind::Console(steps) => {
+                    if steps.first().is_some_and(|step| step.command.starts_with("procmgr -d")) {
+                        // Readers are to start it themselves. What is found in the file is then shown there.
+                        self.has_daemon = true;
+                    }
                     self.begin(&mut is_unread)?;
                     for step in steps {
                         self.run(step)?;
