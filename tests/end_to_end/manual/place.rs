@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -35,8 +35,8 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Makes a system with procmgr and nothing else.
-    pub(super) fn new() -> Self {
+    /// Makes a system with procmgr and nothing else, perhaps for other users as well.
+    pub(super) fn new(for_others: bool) -> Self {
         let sandbox = Sandbox::new("");
         for folder in FOLDERS {
             fs::create_dir_all(sandbox.path(folder)).unwrap();
@@ -44,14 +44,19 @@ impl Place {
         // Any port that nobody has now.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
         let place = Self { sandbox, port, sids: RefCell::default() };
-        place.install();
+        place.install(for_others);
         place
     }
 
-    /// Puts procmgr where other users may execute it, with a file at its usual place for it to read.
-    fn install(&self) {
+    /// Puts procmgr where shells find it, with a file at its usual place for it to read. Other users may be unable to enter
+    /// the folder that it was built in.
+    fn install(&self, for_others: bool) {
         let (from, to) = (PathBuf::from(procmgr().get_program()), self.sandbox.path("usr/local/lib/procmgr"));
-        fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop)).unwrap();
+        if for_others {
+            fs::copy(from, to).unwrap();
+        } else {
+            symlink(from, to).unwrap();
+        }
         // The path of what is executed is also how daemons are found in the end.
         let wrapper = "#!/bin/sh\nexport PROCMGR_CONFFILE=\"${PROCMGR_CONFFILE-/etc/procmgr.cfg}\"\n\
                        exec /usr/local/lib/procmgr \"$@\"\n";

@@ -27,7 +27,7 @@ pub(super) fn play(session: &Session, patience: Duration) -> Result<(), String> 
         Some(name) => format!("needs {name}"),
         None if session.needs_root && !geteuid().is_root() => "needs root".to_owned(),
         None => {
-            return Player::new(patience)
+            return Player::new(session.needs_root, patience)
                 .play(session)
                 .map_err(|(line, failure)| format!("{}: {failure}", at(line)));
         }
@@ -53,8 +53,8 @@ struct Player {
 type Failure = (usize, String);
 
 impl Player {
-    fn new(patience: Duration) -> Self {
-        let place = Place::new();
+    fn new(for_others: bool, patience: Duration) -> Self {
+        let place = Place::new(for_others);
         let mut command = place.shell();
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut shell = command.spawn().unwrap();
@@ -179,7 +179,13 @@ impl Drop for Player {
 /// Returns whether a command only asks, so that it may be asked again until the answer is the one that is shown: readers
 /// are slower than tests.
 fn is_question(command: &str) -> bool {
-    command.starts_with("procmgr -a") && !command.contains([';', '|', '&', '\n'])
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let asks = match words[..] {
+        ["cat" | "head" | "stat", ..] | ["procmgr", "-a", ..] => true,
+        ["procmgr", _, action] => action == "status",
+        _ => false,
+    };
+    asks && !command.contains([';', '|', '&', '\n'])
 }
 
 #[test]
