@@ -15,7 +15,9 @@ pub(crate) fn program(keys: &ProgramKeys<'_>, definition: &Definition, findings:
     if start.cmd.is_none() {
         let autostart = keys.autostart.filter(|_| definition.autostart.is_some());
         let restart_delay = keys.restart_delay.filter(|_| definition.restart_delay.is_some());
-        for entry in [autostart, restart_delay, start.uid, start.gid].into_iter().flatten() {
+        let [max_delay, limit] = of_restarts(keys, definition);
+        for entry in [autostart, restart_delay, max_delay, limit, start.uid, start.gid].into_iter().flatten()
+        {
             without_effect(entry, &Action::Start, findings);
         }
     }
@@ -30,7 +32,9 @@ pub(crate) fn program(keys: &ProgramKeys<'_>, definition: &Definition, findings:
             Some(_) => {}
         }
     }
-    backoff(keys, definition, findings);
+    if start.cmd.is_some() {
+        backoff(keys, definition, findings);
+    }
     if let Some(entry) = keys.cwd.filter(|_| definition.cwd.as_ref().is_some_and(|cwd| cwd.is_relative())) {
         let text =
             || format!("relative cwd {}: depends on where the daemon was started", quote(entry.value.bytes));
@@ -40,8 +44,7 @@ pub(crate) fn program(keys: &ProgramKeys<'_>, definition: &Definition, findings:
 
 /// Warns about the settings of restarts that cannot take effect.
 fn backoff(keys: &ProgramKeys<'_>, definition: &Definition, findings: &mut Collector) {
-    let max_delay = keys.restart_max_delay.filter(|_| definition.restart_max_delay.is_some());
-    let limit = keys.restart_limit.filter(|_| definition.restart_limit.is_some());
+    let [max_delay, limit] = of_restarts(keys, definition);
     match definition.restart_delay {
         None => {
             for entry in [max_delay, limit].into_iter().flatten() {
@@ -52,13 +55,21 @@ fn backoff(keys: &ProgramKeys<'_>, definition: &Definition, findings: &mut Colle
         }
         Some(delay) => {
             if let Some(entry) =
-                max_delay.filter(|_| definition.restart_max_delay.is_some_and(|it| it < delay))
+                max_delay.filter(|_| definition.restart_max_delay.is_some_and(|it| it <= delay))
             {
-                let text = || "restart-max-delay has no effect: restart-delay is longer".to_owned();
+                let text = || "restart-max-delay has no effect: restart-delay is not shorter".to_owned();
                 findings.warning(Kind::NoEffect, entry.key.position, text);
             }
         }
     }
+}
+
+/// Returns the entries that say how restarts go on, if they say anything.
+fn of_restarts<'k>(keys: &'k ProgramKeys<'_>, definition: &Definition) -> [Option<&'k Entry<'k>>; 2] {
+    [
+        keys.restart_max_delay.filter(|_| definition.restart_max_delay.is_some()),
+        keys.restart_limit.filter(|_| definition.restart_limit.is_some()),
+    ]
 }
 
 fn without_effect(entry: &Entry<'_>, action: &Action, findings: &mut Collector) {

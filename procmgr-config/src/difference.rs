@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Action, Definition, Rule};
+use crate::{Action, Definition, Identity, Rule};
 
 impl PartialEq for Definition {
     fn eq(&self, other: &Self) -> bool {
@@ -106,16 +106,17 @@ const ASPECTS: [Aspect; 6] = [
         of_action: "suid",
         of_section: "default-suid",
         differs: |one, other| {
-            one.identity.uid != other.identity.uid || one.identity.groups != other.identity.groups
+            let of_user = |rule: &Rule| {
+                let Identity { uid, gid: _, primary, groups } = rule.identity.clone();
+                (uid, primary, groups)
+            };
+            of_user(one) != of_user(other)
         },
     },
     Aspect {
         of_action: "sgid",
         of_section: "default-sgid",
-        // Another user brings another group along.
-        differs: |one, other| {
-            one.identity.gid != other.identity.gid && one.identity.uid == other.identity.uid
-        },
+        differs: |one, other| one.identity.gid != other.identity.gid,
     },
 ];
 

@@ -44,21 +44,7 @@ pub enum OnExit {
     #[default]
     Leave,
     /// They are stopped first.
-    Stop {
-        /// How long after that those are killed whose definition does not say it; `None` waits for them without end. The
-        /// file does not say it either: it is for whoever runs the daemon.
-        patience: Option<Duration>,
-    },
-}
-
-impl OnExit {
-    /// Returns how long programs may take to end whose definition does not say it; `None` for as long as they like.
-    pub fn patience(self) -> Option<Duration> {
-        match self {
-            Self::Leave => None,
-            Self::Stop { patience } => patience,
-        }
-    }
+    Stop,
 }
 
 /// Whom the signals are for by which the daemon ends a program.
@@ -276,10 +262,19 @@ pub(crate) fn sorted<T: Ord>(mut ids: Vec<T>) -> Arc<[T]> {
 pub struct Identity {
     /// The user (`suid`).
     pub uid: Option<Uid>,
-    /// The group (`sgid`); where the file names a user but no group, the primary group of that user, if it has one.
+    /// The group (`sgid`).
     pub gid: Option<Gid>,
+    /// The primary group of the user. `None` without a user, and for one that the system does not know.
+    pub primary: Option<Gid>,
     /// The supplementary groups: those of the user, none if the system knows no such user. `None` without a user.
     pub groups: Option<Arc<[Gid]>>,
+}
+
+impl Identity {
+    /// Returns the group that a script runs as: the one that is named, or else the primary one of the user.
+    pub fn group(&self) -> Option<Gid> {
+        self.gid.or(self.primary)
+    }
 }
 
 /// A user id. Never 4294967295, which the kernel takes for "none".

@@ -229,9 +229,9 @@ fn rule(persons: &Defaults, script: Option<Vec<u8>>) -> Rule {
 fn identity(user: Option<Account>, group: Option<Gid>) -> Identity {
     match user {
         Some(Account { uid, gid, groups }) => {
-            Identity { uid: Some(uid), gid: group.or(gid), groups: Some(groups) }
+            Identity { uid: Some(uid), gid: group, primary: gid, groups: Some(groups) }
         }
-        None => Identity { uid: None, gid: group, groups: None },
+        None => Identity { gid: group, ..Identity::default() },
     }
 }
 

@@ -131,7 +131,7 @@ pub(crate) fn kill_mode(value: &[u8]) -> Result<KillMode, Expected> {
 pub(crate) fn on_exit(value: &[u8]) -> Result<OnExit, Expected> {
     match value {
         b"leave" => Ok(OnExit::Leave),
-        b"stop" => Ok(OnExit::Stop { patience: None }),
+        b"stop" => Ok(OnExit::Stop),
         _ => Err(Expected("leave or stop")),
     }
 }
@@ -327,7 +327,7 @@ mod tests {
     #[test]
     fn programs_are_left_or_stopped_and_nothing_else() {
         assert_eq!(on_exit(b"leave"), Ok(OnExit::Leave));
-        assert_eq!(on_exit(b"stop"), Ok(OnExit::Stop { patience: None }));
+        assert_eq!(on_exit(b"stop"), Ok(OnExit::Stop));
         for value in
             [&b""[..], b"Stop", b"LEAVE", b"stop;", b"leave stop", b"yes", b"no", b"none", b"0", b"\xff"]
         {

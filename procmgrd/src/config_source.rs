@@ -48,7 +48,7 @@ impl ConfigSource {
             None => beside(&config.socket_path, ".state"),
         });
         if process::id() == INIT {
-            config.on_exit = OnExit::Stop { patience: Some(PATIENCE) };
+            config.on_exit = OnExit::Stop;
         }
         for definition in &mut config.programs {
             if let Some(folder) = definition.cwd.as_ref().filter(|folder| folder.is_relative()) {
@@ -63,5 +63,8 @@ impl ConfigSource {
 /// The first process of a system or container. When it ends, the kernel kills all others: better they end before.
 const INIT: u32 = 1;
 
-/// How long the programs of such a daemon may take to end: whoever ends a container is not patient for long, either.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Returns how long programs may take to end when this daemon does, if their definitions do not say it; `None` waits for
+/// them without end. Whoever ends a container is not patient for long.
+pub(crate) fn patience() -> Option<Duration> {
+    (process::id() == INIT).then_some(Duration::from_secs(10))
+}

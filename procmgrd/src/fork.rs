@@ -117,7 +117,7 @@ impl<'a> Prepared<'a> {
                 .collect::<Result<_, _>>()?,
             environment: command.get_envs().map(variable).collect::<Result<_, _>>()?,
             change: Change {
-                gid: identity.gid.map(|gid| Gid::from_raw(gid.0)),
+                gid: identity.group().map(|gid| Gid::from_raw(gid.0)),
                 groups: groups.map(|groups| groups.iter().map(|gid| Gid::from_raw(gid.0)).collect()),
                 uid: identity.uid.map(|uid| Uid::from_raw(uid.0)),
                 folder: folder.map(|folder| text(folder.as_os_str())).transpose()?,

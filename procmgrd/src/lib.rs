@@ -73,8 +73,8 @@ use crate::spawn::Spawner;
 use crate::state::adoption::recall;
 use crate::state::reading::Reading;
 use crate::state::store::Store;
-use crate::supervisor::Supervisor;
 use crate::supervisor::event::Event;
+use crate::supervisor::{Host, Supervisor};
 use crate::upgrade::{Upgrade, take_over};
 use crate::wards::Wards;
 
@@ -188,6 +188,11 @@ fn serve(
     daemon.run()
 }
 
+/// Returns what this process gives the supervisor beside the configuration.
+fn host() -> Host {
+    Host { owner: Uid(geteuid().as_raw()), patience: config_source::patience() }
+}
+
 /// A daemon that has all that it needs, and has done nothing yet.
 struct Opened {
     daemon: Daemon,
@@ -226,7 +231,7 @@ fn open(options: Options, inheritance: Inheritance, base: &Path) -> Result<Opene
 
     let configured_group = first.autostart;
     let daemon = Daemon {
-        supervisor: Supervisor::new(first, Uid(geteuid().as_raw())),
+        supervisor: Supervisor::new(first, host()),
         poller,
         signals,
         server,

@@ -171,7 +171,8 @@ fn own(terminal: Rc<Foreign>) -> io::Result<([OwnedFd; 3], Charge)> {
 /// Returns whether the daemon is that already. A daemon without privileges may name its own user in its
 /// configuration; it could not take ids, but need not.
 fn is_own(identity: &Identity) -> bool {
-    let Identity { uid, gid, groups } = identity;
+    let Identity { uid, groups, .. } = identity;
+    let gid = identity.group();
     let is_nobodys = uid.is_none() && gid.is_none() && groups.is_none();
     let is_ours = uid.is_none_or(|uid| uid.0 == geteuid().as_raw())
         && gid.is_none_or(|gid| gid.0 == getegid().as_raw());

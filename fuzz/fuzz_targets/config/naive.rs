@@ -133,7 +133,7 @@ fn identity(Defaults { allowed: _, user, group }: &Defaults) -> Identity {
         Some(Uid(7)) => (Some(Gid(70)), vec![Gid(70), Gid(71)]),
         _ => (None, vec![]),
     };
-    Identity { uid: *user, gid: group.or(primary), groups: user.map(|_| groups.into()) }
+    Identity { uid: *user, gid: *group, primary, groups: user.map(|_| groups.into()) }
 }
 
 /// Returns what the value of a key means, or what holds without one; `None` if it means nothing.
@@ -217,7 +217,7 @@ fn kill_mode(value: &[u8]) -> Option<KillMode> {
 fn on_exit(value: &[u8]) -> Option<OnExit> {
     match value {
         b"leave" => Some(OnExit::Leave),
-        b"stop" => Some(OnExit::Stop { patience: None }),
+        b"stop" => Some(OnExit::Stop),
         _ => None,
     }
 }

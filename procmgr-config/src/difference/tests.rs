@@ -56,13 +56,14 @@ fn each_key_of_an_action_is_told() {
     let identity = |uid: Option<u32>, gid: Option<u32>| Identity {
         uid: uid.map(Uid),
         gid: gid.map(Gid),
+        primary: uid.map(Gid),
         groups: uid.map(|_| [].into()),
     };
     for action in [Action::Stop, dance] {
         let cases = [
             ("uid", of(Allowed::new([Uid(1)], []))),
             ("gid", of(Allowed::new([], [Gid(1)]))),
-            ("suid", Rule { identity: identity(Some(1), Some(2)), ..Rule::default() }),
+            ("suid", Rule { identity: identity(Some(1), None), ..Rule::default() }),
             ("sgid", Rule { identity: identity(None, Some(2)), ..Rule::default() }),
         ];
         let script = Some(b"x".to_vec());
@@ -74,6 +75,22 @@ fn each_key_of_an_action_is_told() {
             assert_eq!(differences(&bare, &scripted), [format!("{kind}-{action}")]);
         }
     }
+}
+
+#[test]
+fn a_user_and_a_group_of_scripts_are_told_apart() {
+    let with = |uid, primary, gid| {
+        let identity =
+            Identity { uid: Some(Uid(uid)), gid: Some(Gid(gid)), primary: Some(Gid(primary)), groups: None };
+        let mut definition = plain();
+        definition.define(Action::Start, Rule { identity, ..Rule::default() });
+        definition
+    };
+    assert_eq!(differences(&with(1, 1, 5), &with(2, 2, 6)), ["suid-start", "sgid-start"]);
+    assert_eq!(differences(&with(1, 1, 5), &with(2, 2, 5)), ["suid-start"]);
+    assert_eq!(differences(&with(1, 1, 5), &with(1, 1, 6)), ["sgid-start"]);
+    // The user has been given another group meanwhile.
+    assert_eq!(differences(&with(1, 1, 5), &with(1, 3, 5)), ["suid-start"]);
 }
 
 #[test]

@@ -141,9 +141,18 @@ fn what_has_no_effect_on_restarts_is_remarked_upon() {
     );
     assert_eq!(
         findings("[prog-a]\ncmd-start=x\nrestart-delay=9\nrestart-max-delay=8"),
-        ["f:4:1: warning: restart-max-delay has no effect: restart-delay is longer"]
+        ["f:4:1: warning: restart-max-delay has no effect: restart-delay is not shorter"]
     );
-    assert!(findings("[prog-a]\ncmd-start=x\nrestart-delay=9\nrestart-max-delay=9").is_empty());
+    assert_eq!(findings("[prog-a]\ncmd-start=x\nrestart-delay=9\nrestart-max-delay=9").len(), 1);
+    assert!(findings("[prog-a]\ncmd-start=x\nrestart-delay=9\nrestart-max-delay=10").is_empty());
+    assert_eq!(
+        findings("[prog-a]\nrestart-delay=1\nrestart-max-delay=9\nrestart-limit=3"),
+        [
+            "f:2:1: warning: restart-delay has no effect without cmd-start",
+            "f:3:1: warning: restart-max-delay has no effect without cmd-start",
+            "f:4:1: warning: restart-limit has no effect without cmd-start",
+        ]
+    );
 }
 
 #[test]
@@ -239,7 +248,7 @@ fn the_folder_of_the_state_is_the_one_that_the_file_names() {
 fn programs_outlive_the_daemon_unless_the_file_says_otherwise() {
     assert_eq!(config("socket-path = /s").on_exit, OnExit::Leave);
     assert_eq!(config("on-exit = leave").on_exit, OnExit::Leave);
-    assert_eq!(config("on-exit = stop").on_exit, OnExit::Stop { patience: None });
+    assert_eq!(config("on-exit = stop").on_exit, OnExit::Stop);
     assert_eq!(config("on-exit = stop\non-exit = leave").on_exit, OnExit::Leave);
     assert_eq!(config("[prog-a]\non-exit = stop").on_exit, OnExit::Leave);
 }
@@ -292,7 +301,7 @@ fn the_more_particular_level_says_who_is_allowed() {
 
 #[test]
 fn the_more_particular_level_says_as_whom_a_script_runs() {
-    let user = |uid| Identity { uid: Some(Uid(uid)), gid: None, groups: Some([].into()) };
+    let user = |uid| Identity { uid: Some(Uid(uid)), gid: None, primary: None, groups: Some([].into()) };
     let group = |gid| Identity { gid: Some(Gid(gid)), ..Identity::default() };
     let cases = [
         ("[prog-a]\n", Identity::default()),
@@ -326,7 +335,7 @@ fn a_user_brings_its_groups_along() {
     for (text, gid, groups) in cases {
         let definition = program(&format!("[prog-a]\ncmd-stop=\n{text}\n"));
         let identity = &definition.rule(&Action::Stop).identity;
-        assert_eq!((identity.gid, identity.groups.clone()), (gid, groups), "{text}");
+        assert_eq!((identity.group(), identity.groups.clone()), (gid, groups), "{text}");
     }
 }
 
@@ -578,7 +587,7 @@ fn definitions() -> impl Strategy<Value = Definition> {
 
 fn configs() -> impl Strategy<Value = Config> {
     let path = || "[a-z/]{1,9}".prop_map(PathBuf::from);
-    let on_exit = prop_oneof![Just(OnExit::Leave), Just(OnExit::Stop { patience: None })];
+    let on_exit = prop_oneof![Just(OnExit::Leave), Just(OnExit::Stop)];
     let autostart = option::of((1..=u32::MAX).prop_map(Group));
     (path(), option::of(path()), on_exit, autostart, vec(definitions(), 0..5)).prop_map(
         |(socket_path, state_path, on_exit, autostart, mut programs)| {
@@ -599,7 +608,7 @@ fn render(config: &Config) -> Vec<u8> {
     let group = |group: Option<Group>| group.map_or(0, |group| group.0);
     let on_exit = match config.on_exit {
         OnExit::Leave => "leave",
-        OnExit::Stop { patience: _ } => "stop",
+        OnExit::Stop => "stop",
     };
     let mut text = format!(
         "socket-path = {}\non-exit = {on_exit}\ndo-autostart = {}\n\

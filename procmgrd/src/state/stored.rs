@@ -138,6 +138,8 @@ struct StoredRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     gid: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    primary: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     groups: Option<Vec<u32>>,
 }
 
@@ -258,40 +260,53 @@ impl From<&Definition> for StoredDefinition {
 
 impl From<StoredDefinition> for Definition {
     fn from(stored: StoredDefinition) -> Self {
-        let StoredDefinition { name: Bytes(name), default, rules, .. } = stored;
+        let StoredDefinition {
+            name: Bytes(name),
+            restart_delay,
+            restart_max_delay,
+            restart_limit,
+            stop_timeout,
+            kill_mode,
+            autostart,
+            cwd,
+            default,
+            rules,
+        } = stored;
         let mut definition = Self::new(ProgramName::new(&name), default.into());
         for (Bytes(action), rule) in rules {
             definition.define(Action::from_name(&action), rule.into());
         }
-        definition.restart_delay = stored.restart_delay;
-        definition.restart_max_delay = stored.restart_max_delay;
-        definition.restart_limit = stored.restart_limit;
-        definition.stop_timeout = stored.stop_timeout;
-        definition.kill_mode = match stored.kill_mode {
+        definition.restart_delay = restart_delay;
+        definition.restart_max_delay = restart_max_delay;
+        definition.restart_limit = restart_limit;
+        definition.stop_timeout = stop_timeout;
+        definition.kill_mode = match kill_mode {
             StoredKillMode::Process => KillMode::Process,
             StoredKillMode::Group => KillMode::Group,
         };
-        definition.autostart = stored.autostart.map(Group);
-        definition.cwd = stored.cwd.map(PathBuf::from);
+        definition.autostart = autostart.map(Group);
+        definition.cwd = cwd.map(PathBuf::from);
         definition
     }
 }
 
 impl From<&Rule> for StoredRule {
     fn from(Rule { script, allowed, identity }: &Rule) -> Self {
-        let Identity { uid, gid, groups } = identity;
+        let Allowed { uids, gids, membership } = allowed;
+        let Identity { uid, gid, primary, groups } = identity;
         Self {
             script: script.clone().map(Bytes),
             allowed_uid: None,
             allowed_gid: None,
-            allowed_uids: allowed.uids.iter().map(|Uid(uid)| *uid).collect(),
-            allowed_gids: allowed.gids.iter().map(|Gid(gid)| *gid).collect(),
-            supplementary_groups: match allowed.membership {
+            allowed_uids: uids.iter().map(|Uid(uid)| *uid).collect(),
+            allowed_gids: gids.iter().map(|Gid(gid)| *gid).collect(),
+            supplementary_groups: match membership {
                 Membership::Effective => false,
                 Membership::Supplementary => true,
             },
             uid: uid.map(|Uid(uid)| uid),
             gid: gid.map(|Gid(gid)| gid),
+            primary: primary.map(|Gid(gid)| gid),
             groups: groups.as_ref().map(|groups| groups.iter().map(|Gid(gid)| *gid).collect()),
         }
     }
@@ -299,17 +314,29 @@ impl From<&Rule> for StoredRule {
 
 impl From<StoredRule> for Rule {
     fn from(stored: StoredRule) -> Self {
-        let uids: Vec<Uid> = stored.allowed_uid.into_iter().chain(stored.allowed_uids).map(Uid).collect();
-        let gids: Vec<Gid> = stored.allowed_gid.into_iter().chain(stored.allowed_gids).map(Gid).collect();
-        let membership =
-            if stored.supplementary_groups { Membership::Supplementary } else { Membership::Effective };
+        let StoredRule {
+            script,
+            allowed_uid,
+            allowed_gid,
+            allowed_uids,
+            allowed_gids,
+            supplementary_groups,
+            uid,
+            gid,
+            primary,
+            groups,
+        } = stored;
+        let uids: Vec<Uid> = allowed_uid.into_iter().chain(allowed_uids).map(Uid).collect();
+        let gids: Vec<Gid> = allowed_gid.into_iter().chain(allowed_gids).map(Gid).collect();
+        let membership = if supplementary_groups { Membership::Supplementary } else { Membership::Effective };
         Self {
-            script: stored.script.map(|Bytes(script)| script),
+            script: script.map(|Bytes(script)| script),
             allowed: Allowed { membership, ..Allowed::new(uids, gids) },
             identity: Identity {
-                uid: stored.uid.map(Uid),
-                gid: stored.gid.map(Gid),
-                groups: stored.groups.map(|groups| groups.into_iter().map(Gid).collect()),
+                uid: uid.map(Uid),
+                gid: gid.map(Gid),
+                primary: primary.map(Gid),
+                groups: groups.map(|groups| groups.into_iter().map(Gid).collect()),
             },
         }
     }

@@ -21,7 +21,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use procmgr_config::{Action, Config, Gid, Group, OnExit, ProgramName, Uid};
 use procmgr_proto::message::{Code, ExitStatus, Invocation, Response};
@@ -42,8 +42,7 @@ const DUE_PER_DEADLINE: usize = 8;
 /// Decides what is to be done with the programs of one daemon.
 #[derive(Debug)]
 pub(crate) struct Supervisor<S> {
-    /// The user that the daemon runs as.
-    owner: Uid,
+    host: Host,
     standing: Standing,
     programs: Table<S>,
     /// The control processes whose end somebody waits for.
@@ -52,6 +51,16 @@ pub(crate) struct Supervisor<S> {
     upgrader: Option<Caller>,
     /// Who waits for the end of the daemon, while it waits for the end of its programs.
     enders: Option<Vec<Caller>>,
+}
+
+/// What is given with the process of the daemon, and no file says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Host {
+    /// The user that the daemon runs as.
+    pub(crate) owner: Uid,
+    /// How long programs may take to end when the daemon does, if their definitions do not say it; `None` waits for them
+    /// without end.
+    pub(crate) patience: Option<Duration>,
 }
 
 /// What the configuration says of the daemon itself.
@@ -106,16 +115,16 @@ impl ReplyPoint {
 
 impl<S: Clone> Supervisor<S> {
     /// Creates a supervisor whose programs are all down.
-    pub(crate) fn new(config: Config, owner: Uid) -> Self {
+    pub(crate) fn new(config: Config, host: Host) -> Self {
         let Config { socket_path, state_path, on_exit, autostart: _, programs } = config;
         let programs = programs.into_iter().map(Program::new).collect();
         let standing = Standing { socket_path, state_path, on_exit };
         let snapshot = Snapshot { standing, programs, controls: Vec::new(), upgrader: None, enders: None };
-        Self::restored(snapshot, owner)
+        Self::restored(snapshot, host)
     }
 
     /// Creates a supervisor that goes on where another one was.
-    pub(crate) fn restored(snapshot: Snapshot<Program<S>>, owner: Uid) -> Self {
+    pub(crate) fn restored(snapshot: Snapshot<Program<S>>, host: Host) -> Self {
         let Snapshot { standing, programs, controls, upgrader, enders } = snapshot;
         let mut table = Table::new();
         for program in programs {
@@ -123,7 +132,7 @@ impl<S: Clone> Supervisor<S> {
         }
         // Nobody has asked yet what there is, or knows it already.
         table.take_changes();
-        Self { owner, standing, programs: table, controls: controls.into_iter().collect(), upgrader, enders }
+        Self { host, standing, programs: table, controls: controls.into_iter().collect(), upgrader, enders }
     }
 
     /// Returns all that there is to know. To be asked between two events.
@@ -271,7 +280,7 @@ impl<S: Clone> Supervisor<S> {
     fn spawn_failed(&mut self, now: Timestamp, job: &Job, reason: &str, effects: &mut Vec<Effect<S>>) {
         let failure = (job.action == Action::Start).then(|| reason.to_owned());
         let cause = Cause { by: job.caller, ended: None, failure };
-        let (is_ending, patience) = (self.enders.is_some(), self.standing.on_exit.patience());
+        let (is_ending, patience) = (self.enders.is_some(), self.host.patience);
         let change = |program: &mut Program<S>| {
             program.spawn_failed(now, job, reason, effects);
             // What somebody else wanted to stop has to end nevertheless.
@@ -322,14 +331,15 @@ impl<S: Clone> Supervisor<S> {
         self.enders.get_or_insert_default().extend(caller);
         match self.standing.on_exit {
             OnExit::Leave => self.end(effects),
-            OnExit::Stop { patience } if is_new => {
+            OnExit::Stop if is_new => {
+                let patience = self.host.patience;
                 effects.push(Effect::Report(Report::Stopping { programs: self.programs.running() }));
                 for name in self.programs.names() {
                     self.programs
                         .update(&name, Cause::request(caller), |program| program.end(now, patience, effects));
                 }
             }
-            OnExit::Stop { .. } => {}
+            OnExit::Stop => {}
         }
     }
 

@@ -41,7 +41,7 @@ impl<S: Clone> Supervisor<S> {
                 effects.push(reply(caller, Response::Permissions(permissions.collect())));
             }
             Question::Stop | Question::Reload | Question::Preview | Question::Upgrade
-                if !may_command(&caller.peer, self.owner) =>
+                if !may_command(&caller.peer, self.host.owner) =>
             {
                 let text = "only root and the user of the daemon may stop, reload or upgrade it";
                 effects.push(refuse(caller, Code::Eperm, text));

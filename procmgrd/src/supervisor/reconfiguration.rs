@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use procmgr_config::{Config, Definition, ProgramName};
+use procmgr_config::{Config, Definition, OnExit, ProgramName};
 use procmgr_proto::details::{ProgramPreview, ReloadEffect};
 use procmgr_proto::message::{Code, Refusal, Response};
 
@@ -62,8 +62,22 @@ impl<S: Clone> Supervisor<S> {
         Response::Previewed { programs, remarks: bytes(remarks) }
     }
 
-    /// Returns what there is to remark about what a configuration says of the daemon itself.
-    fn remark(&self, config: &Config) -> Option<String> {
+    /// Returns what there is to remark about what a configuration says of the daemon itself: what changes, and what does not
+    /// before it is started anew.
+    fn remark(&self, config: &Config) -> impl Iterator<Item = String> {
+        let on_exit = match (self.standing.on_exit, config.on_exit) {
+            (OnExit::Leave, OnExit::Stop) => {
+                Some("on-exit: when the daemon ends, it stops the programs from now on")
+            }
+            (OnExit::Stop, OnExit::Leave) => {
+                Some("on-exit: when the daemon ends, it leaves the programs from now on")
+            }
+            (OnExit::Leave, OnExit::Leave) | (OnExit::Stop, OnExit::Stop) => None,
+        };
+        on_exit.map(str::to_owned).into_iter().chain(self.remark_on_places(config))
+    }
+
+    fn remark_on_places(&self, config: &Config) -> Option<String> {
         let stays =
             |what: &str, path: &Path| format!("{what} {} until the daemon is started anew", path.display());
         let Standing { socket_path, state_path, .. } = &self.standing;

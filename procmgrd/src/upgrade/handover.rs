@@ -7,8 +7,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use nix::unistd::geteuid;
-use procmgr_config::Uid;
 use serde::{Deserialize, Serialize};
 
 use crate::Options;
@@ -16,6 +14,7 @@ use crate::clock::Clock;
 use crate::config_source::ConfigSource;
 use crate::descriptors::DescriptorLimit;
 use crate::event_loop::Daemon;
+use crate::host;
 use crate::journal::{Journal, PackedJournal};
 use crate::notify::{Notifier, Told};
 use crate::packed::PackedPath;
@@ -131,9 +130,8 @@ pub(super) fn unpack(options: Options, arrival: &Arrival) -> io::Result<Daemon> 
     poller.add(&signals, Source::Signals, Interest::READABLE)?;
     let server = Server::unpack(server, &mut unpacker, &poller, limit.count())?;
     let journal = Journal::unpack(journal, &unpacker);
-    let owner = geteuid();
     let account = |uid| server.account(uid);
-    let supervisor = Supervisor::restored(supervisor.unpack(&mut unpacker, account)?, Uid(owner.as_raw()));
+    let supervisor = Supervisor::restored(supervisor.unpack(&mut unpacker, account)?, host());
     let mut taken = Wards::new(limit.count());
     for (process, slot) in wards.watched {
         taken.watch(PidFd::over(process.into(), unpacker.take(slot)?), &poller, now);

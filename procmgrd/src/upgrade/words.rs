@@ -5,7 +5,6 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use procmgr_config::{Definition, OnExit, ProgramName, Uid};
 use serde::{Deserialize, Serialize};
@@ -31,9 +30,6 @@ pub(crate) struct PackedSupervisor {
     socket_path: PackedPath,
     state_path: Option<PackedPath>,
     on_exit: PackedOnExit,
-    /// With those that are to be stopped when the daemon ends.
-    #[serde(default)]
-    patience: Option<Duration>,
     programs: Vec<PackedProgram>,
     controls: Vec<(i32, PackedCaller)>,
     upgrader: Option<PackedCaller>,
@@ -120,15 +116,13 @@ impl PackedSupervisor {
     pub(crate) fn pack<'a>(snapshot: Snapshot<&'a Program<Terminal>>, packer: &mut Packer<'a>) -> Self {
         let Snapshot { standing, programs, controls, upgrader, enders } = snapshot;
         let Standing { socket_path, state_path, on_exit } = standing;
-        let (on_exit, patience) = match on_exit {
-            OnExit::Leave => (PackedOnExit::Leave, None),
-            OnExit::Stop { patience } => (PackedOnExit::Stop, patience),
-        };
         Self {
             socket_path: socket_path.as_path().into(),
             state_path: state_path.as_deref().map(Into::into),
-            on_exit,
-            patience,
+            on_exit: match on_exit {
+                OnExit::Leave => PackedOnExit::Leave,
+                OnExit::Stop => PackedOnExit::Stop,
+            },
             programs: programs.into_iter().map(|program| PackedProgram::pack(program, packer)).collect(),
             controls: controls.into_iter().map(|(Pid(pid), caller)| (pid, caller.into())).collect(),
             upgrader: upgrader.map(Into::into),
@@ -142,13 +136,13 @@ impl PackedSupervisor {
         unpacker: &mut Unpacker,
         account: impl Fn(Uid) -> Account,
     ) -> io::Result<Snapshot<Program<Terminal>>> {
-        let Self { socket_path, state_path, on_exit, patience, programs, controls, upgrader, enders } = self;
+        let Self { socket_path, state_path, on_exit, programs, controls, upgrader, enders } = self;
         let standing = Standing {
             socket_path: socket_path.into(),
             state_path: state_path.map(Into::into),
             on_exit: match on_exit {
                 PackedOnExit::Leave => OnExit::Leave,
-                PackedOnExit::Stop => OnExit::Stop { patience },
+                PackedOnExit::Stop => OnExit::Stop,
             },
         };
         let programs = programs.into_iter().map(|program| program.unpack(unpacker, &account));

@@ -65,7 +65,6 @@ const ADAPTERS: [(&str, &[&str]); 19] = [
             "procmgrd/src/state/signature.rs",
             "procmgrd/src/state/store.rs",
             "procmgrd/src/upgrade.rs",
-            "procmgrd/src/upgrade/handover.rs",
             "procmgrd/src/wards.rs",
             "src/log_stream.rs",
             "src/logging.rs",

@@ -24,6 +24,7 @@ fn definition() -> Definition {
             identity: Identity {
                 uid: Some(Uid(3)),
                 gid: Some(Gid(4)),
+                primary: Some(Gid(10)),
                 groups: Some([Gid(5), Gid(6)].into()),
             },
         },

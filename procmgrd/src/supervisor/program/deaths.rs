@@ -23,8 +23,6 @@ impl<S: Clone> Program<S> {
             State::Up(run) => {
                 self.past.last_exit = Some(PastExit { status, time: now.time });
                 let lasted = run.since.map(|since| now.instant.saturating_duration_since(since.instant));
-                // Of what is not known no bad is thought.
-                let lasted = lasted.unwrap_or(Duration::MAX);
                 let pid = run.main.pid;
                 let report = |program, restart| Report::Ended { program, pid, status, restart };
                 self.die(now, lasted, report, effects);
@@ -56,7 +54,7 @@ impl<S: Clone> Program<S> {
     ) {
         if job.caller.is_none() {
             let report = |program, retry| Report::StartFailed { program, reason: reason.to_owned(), retry };
-            self.die(now, Duration::ZERO, report, effects);
+            self.die(now, Some(Duration::ZERO), report, effects);
         } else if let State::Starting { before, .. } = &self.state {
             self.state = match before {
                 Memory::Due { at, .. } => State::Backoff { until: *at },
@@ -67,11 +65,11 @@ impl<S: Clone> Program<S> {
         }
     }
 
-    /// Decides what follows a death that nobody has asked for, after a run that has lasted so long.
-    fn die(
+    /// Decides what follows a death that nobody has asked for, after a run that has lasted so long, if that is known.
+    pub(super) fn die(
         &mut self,
         now: Timestamp,
-        lasted: Duration,
+        lasted: Option<Duration>,
         report: impl FnOnce(ProgramName, Option<Restart>) -> Report,
         effects: &mut Vec<Effect<S>>,
     ) {
@@ -113,11 +111,12 @@ enum Sequel {
 /// Returns what follows a death after so many restarts in a row, the last of which has led to a run of that length.
 ///
 /// A run is stable, and the row ends with it, if it has lasted as long as the longest pause that may be: what lives for
-/// less would have been down for longer than up.
-fn sequel(definition: &Definition, row: u32, lasted: Duration) -> Sequel {
+/// less would have been down for longer than up. Of a run of which it is not known how long it has lasted neither good nor
+/// bad is thought.
+fn sequel(definition: &Definition, row: u32, lasted: Option<Duration>) -> Sequel {
     let Some(first) = definition.restart_delay else { return Sequel::Rest };
     let longest = definition.restart_max_delay.filter(|longest| *longest > first).unwrap_or(first);
-    let row = if lasted >= longest { 0 } else { row };
+    let row = if lasted.is_some_and(|lasted| lasted >= longest) { 0 } else { row };
     if definition.restart_limit.is_some_and(|limit| row >= limit) {
         return Sequel::GiveUp;
     }
@@ -152,7 +151,7 @@ mod tests {
 
     /// Returns the pauses in seconds ahead of so many restarts in a row.
     fn pauses(definition: &Definition, count: u32) -> Vec<u64> {
-        let pause = |row| match sequel(definition, row, Duration::ZERO) {
+        let pause = |row| match sequel(definition, row, Some(Duration::ZERO)) {
             Sequel::Restart(Restart { delay, number }) if number == row + 1 => delay.as_secs(),
             other => panic!("{other:?}"),
         };
@@ -177,11 +176,13 @@ mod tests {
         let most = u64::from(u32::MAX / 2);
         let definition = definition(1, Some(most), None);
         for (row, expected) in [(30, 1 << 30), (31, most), (32, most), (1000, most)] {
-            let Sequel::Restart(restart) = sequel(&definition, row, Duration::ZERO) else { panic!("{row}") };
+            let Sequel::Restart(restart) = sequel(&definition, row, Some(Duration::ZERO)) else {
+                panic!("{row}")
+            };
             assert_eq!(restart.delay, seconds(expected), "{row}");
         }
         let last = Restart { delay: seconds(most), number: u32::MAX };
-        assert_eq!(sequel(&definition, u32::MAX, Duration::ZERO), Sequel::Restart(last));
+        assert_eq!(sequel(&definition, u32::MAX, Some(Duration::ZERO)), Sequel::Restart(last));
         assert_eq!(pause(Duration::MAX, Duration::MAX, u32::MAX), Duration::MAX);
     }
 
@@ -195,8 +196,8 @@ mod tests {
             (definition(5, Some(2), None), 5, 5),
             (definition(5, Some(60), None), 60, 40),
         ] {
-            assert_eq!(sequel(&definition, 3, almost(stable)), fourth(next));
-            assert_eq!(sequel(&definition, 3, seconds(stable)), first(5));
+            assert_eq!(sequel(&definition, 3, Some(almost(stable))), fourth(next));
+            assert_eq!(sequel(&definition, 3, Some(seconds(stable))), first(5));
         }
     }
 
@@ -205,16 +206,24 @@ mod tests {
         let definition = definition(5, None, Some(3));
         assert_eq!(pauses(&definition, 3), [5, 5, 5]);
         for row in [3, 4, u32::MAX] {
-            assert_eq!(sequel(&definition, row, Duration::ZERO), Sequel::GiveUp);
+            assert_eq!(sequel(&definition, row, Some(Duration::ZERO)), Sequel::GiveUp);
         }
         let anew = Sequel::Restart(Restart { delay: seconds(5), number: 1 });
-        assert_eq!(sequel(&definition, 3, seconds(5)), anew);
+        assert_eq!(sequel(&definition, 3, Some(seconds(5))), anew);
+    }
+
+    #[test]
+    fn a_run_of_unknown_length_neither_ends_the_row_nor_is_more_than_one_death() {
+        let definition = definition(5, None, Some(3));
+        let third = Sequel::Restart(Restart { delay: seconds(5), number: 3 });
+        assert_eq!(sequel(&definition, 2, None), third);
+        assert_eq!(sequel(&definition, 3, None), Sequel::GiveUp);
     }
 
     #[test]
     fn what_is_not_started_again_is_not_given_up_either() {
         let mut definition = definition(5, None, Some(1));
         definition.restart_delay = None;
-        assert_eq!(sequel(&definition, 9, Duration::ZERO), Sequel::Rest);
+        assert_eq!(sequel(&definition, 9, Some(Duration::ZERO)), Sequel::Rest);
     }
 }

@@ -70,7 +70,7 @@ impl<S: Clone> Program<S> {
                 self.past = running.past;
                 match living {
                     Some(main) => self.take_over(now, main, running, effects),
-                    None => self.recall_dead(now, running, effects),
+                    None => self.recall_dead(now, running.main, running.aim, effects),
                 }
             }
         }
@@ -96,15 +96,15 @@ impl<S: Clone> Program<S> {
         }
     }
 
-    fn recall_dead(&mut self, now: Timestamp, running: Running, effects: &mut Vec<Effect<S>>) {
-        let Running { main, since, definition, aim, .. } = running;
+    fn recall_dead(&mut self, now: Timestamp, main: Option<Process>, aim: Aim, effects: &mut Vec<Effect<S>>) {
         let status = ExitStatus::Unknown;
         // A process that never was has not ended, either.
         self.past.last_exit = main.map(|_| PastExit { status, time: now.time }).or(self.past.last_exit);
         match (aim, main) {
-            (Aim::Run, Some(main)) => {
-                self.state = State::Up(Run { main, since, definition, origin: Origin::TakenOver });
-                self.main_exited(now, status, effects);
+            (Aim::Run, Some(Process { pid, .. })) => {
+                let report = |program, restart| Report::Ended { program, pid, status, restart };
+                // It may have ended at any time since then.
+                self.die(now, None, report, effects);
             }
             (Aim::Stop, _) => self.state = State::Down(Rest::Stopped),
             (Aim::Run | Aim::End, _) => {}

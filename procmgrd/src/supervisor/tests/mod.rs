@@ -29,14 +29,15 @@ use procmgr_config::{Action, Allowed, Config, Definition, Gid, KillMode, OnExit,
 use procmgr_proto::details::ReloadEffect;
 use procmgr_proto::message::{Code, ExitStatus, Invocation, Refusal, Response};
 
-use crate::supervisor::Supervisor;
 use crate::supervisor::event::{
     Caller, Change, Difference, Effect, Event, Intent, Job, Loaded, Peer, Pid, Process, Question, Rejected,
     Report, Restart as Again, Signal, Spawn, Ticks, Timestamp,
 };
 use crate::supervisor::memory::Memory;
+use crate::supervisor::{Host, Supervisor};
 
 const USER_OF_DAEMON: Uid = Uid(50);
+const HOST: Host = Host { owner: USER_OF_DAEMON, patience: None };
 
 /// The main process of the program that a world begins with.
 const MAIN: Pid = Pid(100);
@@ -79,7 +80,7 @@ struct World {
 
 impl World {
     fn of(programs: &[&Definition]) -> Self {
-        let supervisor = Supervisor::new(config(programs), USER_OF_DAEMON);
+        let supervisor = Supervisor::new(config(programs), HOST);
         let now = beginning();
         Self { supervisor, now, published: Vec::new(), remembered: Vec::new(), signatures: Vec::new() }
     }

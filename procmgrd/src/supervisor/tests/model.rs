@@ -12,15 +12,16 @@ use procmgr_config::{Action, Config, Definition, Gid, Group, KillMode, OnExit, P
 use procmgr_proto::event::{ProgramStatus, State};
 use procmgr_proto::message::{ExitStatus, Invocation, ProgramEntry, Response};
 
-use crate::supervisor::Supervisor;
 use crate::supervisor::event::{
     Caller, Cause, Change, Control, Effect, Event, Intent, Job, Loaded, Peer, Pid, Process, Question,
     Rejected, Report, Signal, Spawn, Ticks, Timestamp,
 };
 use crate::supervisor::memory::{Memory, Recollection, Running};
+use crate::supervisor::{Host, Supervisor};
 
 pub(crate) const GROUP: Group = Group(1);
 pub(crate) const ROOT: Uid = Uid(0);
+const HOST: Host = Host { owner: ROOT, patience: None };
 pub(crate) const ANNA: Uid = Uid(1);
 
 /// Something that happens to the model.
@@ -118,7 +119,7 @@ impl Model {
         let config = config(definitions);
         let (order, definitions) = (names(&config), by_name(&config));
         let now = Timestamp { instant: Instant::now(), time: 0 };
-        let mut supervisor = Supervisor::new(config, ROOT);
+        let mut supervisor = Supervisor::new(config, HOST);
         let told = statuses(&mut supervisor, now);
         Self {
             supervisor,
@@ -171,7 +172,7 @@ impl Model {
         let definitions = self.supervisor.snapshot().programs;
         let definitions = definitions.iter().filter_map(|program| program.definition.as_deref().cloned());
         let config = config(definitions.collect());
-        self.supervisor = Supervisor::new(config, ROOT);
+        self.supervisor = Supervisor::new(config, HOST);
         self.asked.clear();
         self.told_to_end.clear();
         self.killed.clear();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use procmgr_config::Action::{self, Restart, Start, Stop};
-use procmgr_config::{Definition, Rule};
+use procmgr_config::{Config, Definition, OnExit, Rule};
 use procmgr_proto::details::ProgramPreview;
 use procmgr_proto::message::{Code, Response};
 
@@ -137,4 +137,19 @@ fn whoever_asks_is_told_the_remarks_and_why_the_file_cannot_be_used() {
     // Nobody has tried to put it in force, so the log need not know.
     let refusal = refused(1, Code::BadConf, "1 error\nx:1:1: error: no");
     assert_eq!(world.preview(Err(Rejected { lines })), [refusal]);
+}
+
+#[test]
+fn what_becomes_of_programs_with_the_daemon_is_told_where_it_changes() {
+    let mut world = World::of(&[]);
+    let loaded = |on_exit| Loaded { config: Config { on_exit, ..config(&[]) }, remarks: Vec::new() };
+    for (on_exit, word) in [(OnExit::Stop, "stops"), (OnExit::Leave, "leaves")] {
+        let remark = format!("on-exit: when the daemon ends, it {word} the programs from now on");
+        let response =
+            Response::Previewed { programs: Vec::new(), remarks: vec![remark.clone().into_bytes()] };
+        assert_eq!(world.preview(Ok(loaded(on_exit))), [answer(1, response)]);
+        let report = |remarks| Effect::Report(Report::Reconfigured { differences: Vec::new(), remarks });
+        assert_eq!(world.configured(None, Ok(loaded(on_exit))), [report(vec![remark])]);
+        assert_eq!(world.configured(None, Ok(loaded(on_exit))), [report(vec![])]);
+    }
 }

@@ -222,6 +222,20 @@ fn a_run_that_an_earlier_daemon_has_begun_counts_from_its_beginning() {
     }
 }
 
+#[test]
+fn a_run_that_ended_while_there_was_no_daemon_keeps_its_place_in_the_row() {
+    let game = define_restarting(None, Some(1));
+    let mut former = World::up(&game);
+    die_and_return(&mut former, &game, 1, 1);
+    let Some((_, memory)) = former.supervisor.memories().next() else { panic!("it runs") };
+    let mut world = World::down(&game);
+    // However long that was.
+    world.now = former.now + seconds(1000);
+    let program = game.name.clone();
+    world.tell(Event::Recalled { programs: vec![Recollection { program, memory, living: None }] });
+    assert_eq!(world.list(), "game: dead failed");
+}
+
 fn recalled(game: &Definition, memory: Memory) -> Event<Terminal> {
     let living = match &memory {
         Memory::Running(running) => running.main,

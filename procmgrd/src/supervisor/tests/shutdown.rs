@@ -76,7 +76,7 @@ fn programs_are_left_as_they_are() {
 fn programs_that_are_to_end_with_the_daemon_end_before_it() {
     let (game, chat, down) = (define("game", &[Start]), define("chat", &[Start, Stop]), define("down", &[]));
     let mut world = World::of(&[&game, &chat, &down]);
-    world.supervisor.standing.on_exit = OnExit::Stop { patience: None };
+    world.supervisor.standing.on_exit = OnExit::Stop;
     for (program, pid) in [("game", Pid(101)), ("chat", Pid(102))] {
         let effects = world.request(9, program, Start);
         world.spawned(effects, pid);
@@ -145,7 +145,7 @@ fn a_program_whose_stop_script_cannot_be_run_is_ended_without_it() {
 }
 
 fn ending_with_programs(mut world: World) -> World {
-    world.supervisor.standing.on_exit = OnExit::Stop { patience: None };
+    world.supervisor.standing.on_exit = OnExit::Stop;
     world
 }
 

@@ -38,7 +38,8 @@ fn killed() -> [Effect<Terminal>; 2] {
 }
 
 fn ending_with_programs(mut world: World, patience: Option<Duration>) -> World {
-    world.supervisor.standing.on_exit = OnExit::Stop { patience };
+    world.supervisor.standing.on_exit = OnExit::Stop;
+    world.supervisor.host.patience = patience;
     world
 }
 

@@ -9,8 +9,8 @@ use procmgr_proto::message::Code;
 use crate::supervisor::Supervisor;
 use crate::supervisor::event::{Control, Effect, Event, Question, Report};
 use crate::supervisor::tests::{
-    BERT, MAIN, OWNER, RESTARTER, SUCCESS, USER_OF_DAEMON, World, caller, define, define_with_delay, done,
-    ended, refused, spawn, terminate,
+    BERT, HOST, MAIN, OWNER, RESTARTER, SUCCESS, World, caller, define, define_with_delay, done, ended,
+    refused, spawn, terminate,
 };
 
 #[test]
@@ -94,7 +94,7 @@ fn another_image_goes_on_where_this_one_was() {
 #[test]
 fn an_end_that_waits_for_programs_waits_on_in_another_image() {
     let mut world = World::up(&define("game", &[Start]));
-    world.supervisor.standing.on_exit = OnExit::Stop { patience: None };
+    world.supervisor.standing.on_exit = OnExit::Stop;
     world.question(1, Question::Stop);
     hand_over(&mut world);
     assert_eq!(world.request(2, "game", Stop), [terminate(MAIN)]);
@@ -113,5 +113,5 @@ fn hand_over(world: &mut World) {
         upgrader: snapshot.upgrader,
         enders: snapshot.enders,
     };
-    world.supervisor = Supervisor::restored(snapshot, USER_OF_DAEMON);
+    world.supervisor = Supervisor::restored(snapshot, HOST);
 }

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::time::Duration;
 use std::time::Instant;
 
 use procmgr_config::{Action, Config, Gid, Rule};
@@ -14,11 +15,12 @@ use super::*;
 use crate::clock::timestamp;
 use crate::custody::Ledger;
 use crate::parcel::hand_on;
+use crate::supervisor::Host;
 use crate::supervisor::Supervisor;
 use crate::supervisor::event::{Effect, Event, Peer, Process, Signal, Spawn, Ticks};
 use crate::supervisor::memory::{Memory, Running};
 
-const PATIENCE: Option<Duration> = Some(Duration::from_secs(3));
+const HOST: Host = Host { owner: Uid(7), patience: None };
 
 const NAMES: [&str; 7] = ["down", "stopped", "up", "stopping", "restarting", "failed", "backoff"];
 
@@ -46,14 +48,8 @@ impl World {
     fn new() -> Self {
         let programs = NAMES.map(|name| Arc::new(definition(name))).to_vec();
         let (socket_path, state_path) = (PathBuf::from("/s"), Some(PathBuf::from("/s.state")));
-        let config = Config {
-            socket_path,
-            state_path,
-            on_exit: OnExit::Stop { patience: PATIENCE },
-            autostart: None,
-            programs,
-        };
-        let (supervisor, now) = (Supervisor::new(config, Uid(7)), timestamp());
+        let config = Config { socket_path, state_path, on_exit: OnExit::Stop, autostart: None, programs };
+        let (supervisor, now) = (Supervisor::new(config, HOST), timestamp());
         Self { supervisor, began: now.instant, now, ledger: Ledger::new(100), requests: 0 }
     }
 
@@ -104,7 +100,7 @@ impl World {
             hand_on(supervisor, |supervisor, packer| PackedSupervisor::pack(supervisor.snapshot(), packer));
         let ledger = Ledger::new(100);
         let snapshot = stored.unpack(&mut unpacker, |uid| ledger.account(uid)).unwrap();
-        Self { supervisor: Supervisor::restored(snapshot, Uid(7)), began, now, ledger, requests }
+        Self { supervisor: Supervisor::restored(snapshot, HOST), began, now, ledger, requests }
     }
 
     fn memories(&self) -> Vec<(ProgramName, Memory)> {
@@ -141,7 +137,7 @@ fn another_image_knows_what_this_one_has_known() {
     let (before, details) = (world.memories(), world.details());
     assert_eq!(before.len(), 6);
     let mut world = world.hand_over();
-    assert_eq!(world.supervisor.snapshot().standing.on_exit, OnExit::Stop { patience: PATIENCE });
+    assert_eq!(world.supervisor.snapshot().standing.on_exit, OnExit::Stop);
     assert_eq!(world.ledger.of(Uid::ROOT), 3, "the terminal of the restart counts");
     let after = world.memories();
     assert_eq!(world.details(), details);
