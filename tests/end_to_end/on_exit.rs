@@ -266,10 +266,15 @@ fn a_daemon_that_is_killed_at_its_end_leaves_that_to_the_next_one() {
 
 #[test]
 fn a_reload_changes_what_is_to_become_of_programs() {
-    for (before, after) in [("leave", "stop"), ("stop", "leave")] {
+    for (before, after, does) in [("leave", "stop", "stops"), ("stop", "leave", "leaves")] {
         let mut sandbox = Sandbox::with_first_daemon(&format!("on-exit = {before}\n[prog-p]\n{LASTING}"));
         let main = sandbox.start("p");
         sandbox.configure(&allowing_us(&format!("on-exit = {after}\n[prog-p]\n{LASTING}")));
+        let told = format!("on-exit: when the daemon ends, it {does} the programs from now on\n");
+        for arguments in [&["-r", "-n"][..], &["-r"]] {
+            let output = sandbox.client(arguments);
+            assert_eq!((output.code, &output.stderr), (0, &told), "{arguments:?}");
+        }
         sandbox.succeed(&["-r"]);
 
         sandbox.succeed(&["-s"]);
