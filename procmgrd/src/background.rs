@@ -7,6 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
+use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
 
 /// Which process has come back from [`detach`].
@@ -50,12 +51,17 @@ pub(crate) fn detach() -> io::Result<Detached> {
             setsid()?;
             Ok(Detached::Background(Readiness { pipe: File::from(std::os::fd::OwnedFd::from(write)) }))
         }
-        ForkResult::Parent { .. } => {
+        ForkResult::Parent { child } => {
             drop(write);
             let mut told = Vec::new();
             let mut read = read;
             read.read_to_end(&mut told)?;
-            Ok(Detached::Starter { is_ready: !told.is_empty() })
+            let is_ready = !told.is_empty();
+            if !is_ready {
+                // What it has to say is to be read before the starter's prompt.
+                let _ = waitpid(child, None);
+            }
+            Ok(Detached::Starter { is_ready })
         }
     }
 }

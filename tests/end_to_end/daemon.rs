@@ -1,6 +1,6 @@
 //! The daemon as a process: how it starts, in the background or the foreground, and how it ends.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -54,6 +54,19 @@ fn errors_in_the_configuration_keep_the_daemon_from_starting() {
         assert!(lines[0].starts_with(&format!("{config}:2:1: error: ")), "{output}");
         assert!(lines[1].starts_with(&format!("{config}:3:13: error: ")), "{output}");
         assert_eq!(lines[2..], [format!("procmgr: 2 errors in {config}")]);
+    }
+}
+
+#[test]
+fn a_daemon_that_cannot_start_has_said_why_when_the_starter_returns() {
+    let sandbox = Sandbox::new("nonsense\n");
+    for _ in 0..30 {
+        let stderr = File::create(sandbox.path("stderr")).unwrap();
+        let status = sandbox.command().arg("-d").stderr(stderr).status().unwrap();
+
+        let told = sandbox.read("stderr");
+        assert_eq!(status.code(), Some(1));
+        assert!(told.ends_with(&format!("procmgr: 1 error in {}\n", sandbox.config().display())), "{told}");
     }
 }
 
