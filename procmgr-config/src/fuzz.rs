@@ -2,12 +2,15 @@
 //!
 //! No other build has it. What has to hold of the results is the fuzzer's to say.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
 use crate::accounts::{Account, Accounts, Database};
 use crate::diagnostic::Findings;
+use crate::lint::surroundings::{Facts, Form, Surroundings};
+use crate::lint::{Report, judge as judge_text};
 use crate::load::{LoadError, Loaded, find_socket_path, judge};
 use crate::{Gid, Uid};
 
@@ -27,6 +30,17 @@ pub fn parse(text: &[u8], default_socket_path: &Path) -> Result<Loaded, Findings
 /// As there.
 pub fn socket_path(text: &[u8]) -> Result<Option<PathBuf>, LoadError> {
     find_socket_path(Path::new("file"), text)
+}
+
+/// Does what [`lint::judge`](crate::lint::judge) does for a daemon of root, with those users, and with no file anywhere but
+/// `/`, which everybody may write.
+pub fn check(text: &[u8]) -> Report {
+    let look_at = |path: &Path| match path.parent() {
+        None => Ok(Facts { form: Form::Folder, owner: Uid::ROOT, group: Gid(0), mode: 0o777 }),
+        Some(_) => Err(io::ErrorKind::NotFound.into()),
+    };
+    let surroundings = Surroundings { daemon: Uid::ROOT, folder: "/".into(), database: DATABASE, look_at };
+    judge_text(Path::new("file"), text.to_vec(), &surroundings)
 }
 
 const DATABASE: Database = Database {

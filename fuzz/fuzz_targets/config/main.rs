@@ -9,8 +9,9 @@ mod naive;
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use procmgr_config::diagnostic::{Diagnostic, Findings};
-use procmgr_config::fuzz::{parse, socket_path};
+use procmgr_config::diagnostic::{Diagnostic, Findings, Severity};
+use procmgr_config::fuzz::{self, parse, socket_path};
+use procmgr_config::lint::Place;
 
 fuzz_target!(|text: &[u8]| {
     let expected = naive::read(text);
@@ -30,7 +31,21 @@ fuzz_target!(|text: &[u8]| {
         }
     };
     check(&findings, text);
+    check_report(text, findings.has_errors());
 });
+
+/// Whoever checks the file is told of the same errors, and nothing but what may be shown.
+fn check_report(text: &[u8], has_errors: bool) {
+    let report = fuzz::check(text);
+    assert_eq!(report.findings().any(|finding| finding.severity == Severity::Error), has_errors);
+    for finding in report.findings() {
+        assert!(finding.text.len() <= LONGEST_TEXT, "{} bytes", finding.text.len());
+        assert!(finding.text.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{finding:?}");
+        if let Some(Place { line: _, column, source }) = finding.place {
+            assert!((1..=source.len() + 1).contains(&column), "{finding:?}");
+        }
+    }
+}
 
 fn check(findings: &Findings, text: &[u8]) {
     let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
