@@ -28,25 +28,26 @@ const DATABASE: Database = Database {
 
 /// A tree in which names say what they are: `d755` is a folder of root, `d755-7` one of user and group 7.
 fn look_at(path: &Path) -> io::Result<Facts> {
-    let name = path.file_name().map_or("d755", |name| name.to_str().unwrap());
+    let name = path.file_name().map_or("d755", |name| name.to_str().unwrap_or_default());
     let facts = |form, mode: &str| {
         let (mode, owner) = mode.split_once('-').unwrap_or((mode, "0"));
-        let owner = owner.parse().unwrap();
-        Facts { form, owner: Uid(owner), group: Gid(owner), mode: u32::from_str_radix(mode, 8).unwrap() }
+        let (mode, owner) = (u32::from_str_radix(mode, 8).ok()?, owner.parse().ok()?);
+        Some(Facts { form, owner: Uid(owner), group: Gid(owner), mode })
     };
-    match name {
-        "null" => Ok(facts(Form::Null, "666")),
-        "loop" => Ok(facts(Form::Link(path.to_path_buf()), "777")),
-        "up" => Ok(facts(Form::Link("..".into()), "777")),
-        "away" => Ok(facts(Form::Link("/d777/f755".into()), "777")),
-        "link-7" => Ok(facts(Form::Link("/d755/f755".into()), "777-7")),
-        "secret" => Err(io::ErrorKind::PermissionDenied.into()),
-        _ => match name.split_at(1) {
-            ("d", mode) => Ok(facts(Form::Folder, mode)),
-            ("f", mode) => Ok(facts(Form::Other, mode)),
-            _ => Err(io::ErrorKind::NotFound.into()),
+    let found = match name {
+        "null" => facts(Form::Null, "666"),
+        "loop" => facts(Form::Link(path.to_path_buf()), "777"),
+        "up" => facts(Form::Link("..".into()), "777"),
+        "away" => facts(Form::Link("/d777/f755".into()), "777"),
+        "link-7" => facts(Form::Link("/d755/f755".into()), "777-7"),
+        "secret" => return Err(io::ErrorKind::PermissionDenied.into()),
+        _ => match name.split_at_checked(1) {
+            Some(("d", mode)) => facts(Form::Folder, mode),
+            Some(("f", mode)) => facts(Form::Other, mode),
+            _ => None,
         },
-    }
+    };
+    found.ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 fn surroundings(daemon: u32) -> Surroundings {
