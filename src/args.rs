@@ -75,7 +75,7 @@ pub(crate) enum Refused {
 #[derive(Debug, Parser)]
 #[command(
     name = "procmgr",
-    version,
+    version = defaults::VERSION,
     args_override_self = true,
     disable_help_subcommand = true,
     override_usage = "procmgr [OPTIONS] [PROGRAM ACTION [ARGS]...]"

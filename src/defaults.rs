@@ -2,6 +2,9 @@
 //!
 //! Nothing here can be changed later; what can is on the command line and in the configuration.
 
+/// The version (`PROCMGR_BUILD_VERSION`, for whoever packs another one than the sources say).
+pub(crate) const VERSION: &str = or(option_env!("PROCMGR_BUILD_VERSION"), env!("CARGO_PKG_VERSION"));
+
 /// The configuration file (`PROCMGR_DEFAULT_CONFFILE`).
 pub(crate) const CONFFILE: &str = or(option_env!("PROCMGR_DEFAULT_CONFFILE"), "/etc/procmgr.cfg");
 
