@@ -5,6 +5,7 @@
 mod bench;
 mod chaos;
 mod demo;
+mod dist;
 mod fuzz;
 mod stage;
 mod tidy;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         ["chaos", "role", ref orders @ ..] => chaos::role(orders),
         ["chaos", ref options @ ..] => chaos::run(options),
         ["demo"] => demo::run(),
+        ["dist", ref options @ ..] => dist::run(options),
         ["fuzz"] => fuzz::run("60"),
         ["fuzz", seconds] => fuzz::run(seconds),
         ["tidy"] => tidy::run(),
@@ -51,6 +53,9 @@ Usage: cargo xtask TASK
                   Kills and upgrades the daemon again and again under load, and fails if anything
                   gets lost; best as root
   demo            Builds procmgr and plays a session with it, each step checked
+  dist [--check|--test]
+                  Makes the packages in target/dist; makes them once more in another folder, without
+                  network, and compares; or tries them in a system of their own, as root
   fuzz [SECONDS]  Feeds each target of the fuzzer with made-up input, for a minute, or SECONDS
   tidy            Checks the rules of the house that no compiler knows
 ";

@@ -148,6 +148,7 @@ const ADAPTERS: [(&str, &[&str]); 19] = [
             "procmgrd/src/state/reading.rs",
             "procmgrd/src/state/store.rs",
             "procmgrd/src/upgrade/handover.rs",
+            "xtask/src/dist/inventory.rs",
         ],
     ),
     ("signal_hook", &["procmgr-cli/src/reader.rs", "procmgrd/src/signals.rs"]),

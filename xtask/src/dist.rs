@@ -1,0 +1,96 @@
+//! `cargo xtask dist`: packages for distributions, byte for byte the same wherever they are made.
+//!
+//! Here is the order of the work. What is in a package is said by `content`, what each kind of package makes of it by the
+//! room of its name; what the package scripts do is in `packaging/`.
+
+mod again;
+mod binary;
+mod content;
+mod deb;
+mod inventory;
+mod licence;
+mod release;
+mod rpm;
+mod tarball;
+mod tools;
+mod tree;
+mod trial;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::dist::inventory::Inventory;
+use crate::dist::release::Release;
+use crate::dist::tools::{because, run as run_tool, tool};
+
+/// Makes the packages, and makes them again or tries them if so told.
+///
+/// # Errors
+/// If something cannot be made, is not the same again, or does not do what it is to do.
+pub(crate) fn run(options: &[&str]) -> Result<(), String> {
+    match options {
+        [] => make_own().map(drop),
+        ["--check"] => again::check(&make_own()?),
+        ["--test"] => trial::run(&make_own()?),
+        _ => Err("usage: cargo xtask dist [--check|--test]".to_owned()),
+    }
+}
+
+/// Makes the packages of this version in `target/dist`.
+fn make_own() -> Result<Release, String> {
+    let release = Release::of_this_repository()?;
+    let made = make(&release)?;
+    for path in &made {
+        println!("{}", path.display());
+    }
+    Ok(release)
+}
+
+/// Makes the packages of a release, and a list of their checksums. Returns where they are.
+fn make(release: &Release) -> Result<Vec<PathBuf>, String> {
+    let folder = &release.folder;
+    fs::create_dir_all(folder).map_err(because("make a folder for the packages"))?;
+    for former in packages_in(folder)? {
+        fs::remove_file(former).map_err(because("remove a former package"))?;
+    }
+    let inventory = Inventory::take(release)?;
+    let binary = binary::build(release)?;
+    let files = content::files(release, &binary, &inventory)?;
+    let mut made = vec![
+        tarball::make(release, &files)?,
+        deb::make(release, &files, &binary, &inventory)?,
+        rpm::make(release, &files)?,
+    ];
+    made.push(write_sums(folder, &made)?);
+    Ok(made)
+}
+
+/// Returns what package scripts say when a package is removed.
+fn farewell(release: &Release) -> Result<String, String> {
+    release.fill("packaging/farewell.sh", &[])
+}
+
+fn write_sums(folder: &Path, packages: &[PathBuf]) -> Result<PathBuf, String> {
+    let mut names: Vec<_> = packages.iter().filter_map(|path| path.file_name()).collect();
+    names.sort();
+    let sums = run_tool(tool("sha256sum").current_dir(folder).arg("--").args(names))?;
+    let path = folder.join(SUMS);
+    fs::write(&path, sums).map_err(because("write the checksums"))?;
+    Ok(path)
+}
+
+/// Returns the packages that there are in a folder, and the list of their checksums.
+fn packages_in(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let mut packages = Vec::new();
+    for entry in fs::read_dir(folder).map_err(because("look at the packages"))? {
+        let path = entry.map_err(because("look at the packages"))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name == SUMS || [".deb", ".rpm", ".tar.gz"].iter().any(|ending| name.ends_with(ending)) {
+            packages.push(path);
+        }
+    }
+    packages.sort();
+    Ok(packages)
+}
+
+const SUMS: &str = "SHA256SUMS";

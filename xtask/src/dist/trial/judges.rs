@@ -1,0 +1,54 @@
+//! What others say of the packages: `lintian`, `rpmlint`, and `shellcheck` of the scripts in them.
+//!
+//! What the packages do is not looked at here.
+
+use std::path::PathBuf;
+
+use crate::dist::packages_in;
+use crate::dist::release::Release;
+use crate::dist::tools::{is_there, run, show, tool};
+
+/// Has each judge look; one that is not here is passed over, and that is said.
+pub(super) fn ask(release: &Release) -> Result<(), String> {
+    let packages = packages_in(&release.folder)?;
+    let ending = |ending: &str| -> Vec<PathBuf> {
+        packages.iter().filter(|path| path.extension().is_some_and(|it| it == ending)).cloned().collect()
+    };
+    if is_asked("shellcheck") {
+        run(tool("shellcheck").current_dir(&release.root).args(SCRIPTS))?;
+        let inside = release.folder.join("trees/deb/DEBIAN");
+        run(tool("shellcheck").current_dir(inside).args(["postinst", "prerm", "postrm"]))?;
+    }
+    if is_asked("lintian") {
+        show(
+            tool("lintian")
+                .args(["--allow-root", "--fail-on", "error", "--tag-display-limit", "0"])
+                .args(ending("deb")),
+        )?;
+    }
+    if is_asked("rpmlint") {
+        show(tool("rpmlint").arg("--rpmlintrc").arg(release.root.join(FILTERS)).args(ending("rpm")))?;
+    }
+    Ok(())
+}
+
+fn is_asked(judge: &str) -> bool {
+    let is_there = is_there(judge);
+    if is_there {
+        println!("\n==> dist: {judge}");
+    } else {
+        println!("skipped: {judge} is not here");
+    }
+    is_there
+}
+
+const SCRIPTS: [&str; 6] = [
+    "packaging/sysv/procmgr",
+    "packaging/openrc/procmgr",
+    "packaging/tests/common.sh",
+    "packaging/tests/debian.sh",
+    "packaging/tests/rpm.sh",
+    "packaging/tests/systemd.sh",
+];
+
+const FILTERS: &str = "packaging/rpm/rpmlint.conf";
