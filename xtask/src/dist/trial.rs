@@ -18,6 +18,8 @@ struct Scene {
     name: &'static str,
     /// Whether it wants a real systemd.
     is_booted: bool,
+    /// Packages of the system that it wants beside those that all have.
+    guests: &'static [&'static str],
 }
 
 /// Judges the packages of a release, and plays every scene with them and with those of the next one.
@@ -37,9 +39,10 @@ pub(super) fn run(release: &Release) -> Result<(), String> {
     let next = release.next();
     make(&next)?;
     let (mut passed, mut skipped) = (0, 0);
-    for Scene { name, is_booted } in SCENES {
+    for Scene { name, is_booted, guests } in SCENES {
         println!("\n==> dist: scene {name}");
         let system = System::build(release)?;
+        system.invite(release, guests)?;
         system.put("old", &packages_in(&release.folder)?)?;
         system.put("new", &packages_in(&next.folder)?)?;
         system.put("", &scripts(release)?)?;
@@ -61,8 +64,9 @@ fn scripts(release: &Release) -> Result<Vec<PathBuf>, String> {
     paths.map_err(|error| format!("dist: cannot look for the scenes: {error}"))
 }
 
-const SCENES: [Scene; 3] = [
-    Scene { name: "debian", is_booted: false },
-    Scene { name: "rpm", is_booted: false },
-    Scene { name: "systemd", is_booted: true },
+const SCENES: [Scene; 4] = [
+    Scene { name: "debian", is_booted: false, guests: &[] },
+    Scene { name: "rpm", is_booted: false, guests: &[] },
+    Scene { name: "openrc", is_booted: false, guests: &["insserv", "libeinfo1", "librc1", "openrc"] },
+    Scene { name: "systemd", is_booted: true, guests: &[] },
 ];

@@ -42,11 +42,12 @@ fn is_asked(judge: &str) -> bool {
     is_there
 }
 
-const SCRIPTS: [&str; 6] = [
+const SCRIPTS: [&str; 7] = [
     "packaging/sysv/procmgr",
     "packaging/openrc/procmgr",
     "packaging/tests/common.sh",
     "packaging/tests/debian.sh",
+    "packaging/tests/openrc.sh",
     "packaging/tests/rpm.sh",
     "packaging/tests/systemd.sh",
 ];

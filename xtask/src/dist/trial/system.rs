@@ -45,6 +45,27 @@ impl System {
         Ok(system)
     }
 
+    /// Unpacks packages that are not installed: what they would do to the system is not wanted.
+    pub(super) fn invite(&self, release: &Release, guests: &[&str]) -> Result<(), String> {
+        if guests.is_empty() {
+            return Ok(());
+        }
+        let folder = release.folder.join("systems").join(guests.join("+"));
+        if !folder.exists() {
+            let draft = folder.with_extension("draft");
+            let _ = fs::remove_dir_all(&draft);
+            fs::create_dir_all(&draft).map_err(because("make a folder for packages"))?;
+            run(tool("apt-get").current_dir(&draft).args(["--quiet", "download"]).args(guests))?;
+            fs::rename(&draft, &folder).map_err(because("keep the packages"))?;
+        }
+        for entry in fs::read_dir(&folder).map_err(because("look at the packages"))? {
+            let package = entry.map_err(because("look at the packages"))?.path();
+            let unpack = r#"dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" --keep-directory-symlink"#;
+            run(tool("sh").args(["-c", unpack, "sh"]).arg(package).arg(&self.root))?;
+        }
+        Ok(())
+    }
+
     /// Puts files where the scene finds them: in a folder of `/trial`.
     pub(super) fn put(&self, folder: &str, files: &[PathBuf]) -> Result<(), String> {
         let folder = self.root.join("trial").join(folder);

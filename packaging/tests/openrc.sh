@@ -1,0 +1,56 @@
+#!/bin/bash
+# The archive, put into its places by hand, under OpenRC.
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/common.sh"
+
+# Here OpenRC is a guest in a Debian, with scripts of that beside its own; what it says of those matters to nobody.
+mkdir -p /run/openrc
+for level in sysinit boot default; do
+    openrc "$level" >/dev/null 2>&1 || true
+done
+
+service() {
+    rc-service procmgr "$@"
+}
+
+unpack() {
+    tar --extract --directory=/ --strip-components=1 --keep-directory-symlink "$@"
+}
+
+say 'unpacked, and started'
+unpack --file "$(echo /trial/old/*.tar.gz)"
+install -m 755 /usr/share/doc/procmgr/init/openrc/procmgr /etc/init.d/
+status 0 rc-update add procmgr default
+status 3 service status
+status 0 service start
+status 0 service status
+status 0 procmgr -q -t
+
+say 'a redis with data and a connection'
+configure_redis
+status 0 service reload
+start_redis
+daemon=$(daemon)
+
+say 'an upgrade: the same daemon process, the same redis, the same connection'
+unpack --exclude='*/etc' --file "$(echo /trial/new/*.tar.gz)"
+status 0 service upgrade
+is 'the daemon' "$daemon" "$(daemon)"
+is 'what the daemon executes' /usr/bin/procmgr "$(readlink "/proc/$daemon/exe")"
+redis_is running
+
+say 'the service is restarted, and redis goes on'
+status 0 service restart
+redis_is 'running adopted'
+
+say 'the daemon is killed, which is told, and redis goes on'
+kill -KILL "$(daemon)"
+eventually bash -c '! procmgr -q -t'
+status 32 service status
+status 0 service restart
+redis_is 'running adopted'
+
+say 'stopped: redis goes on'
+status 0 service stop
+status 3 service status
+redis_went_on
