@@ -52,7 +52,7 @@ mod tests {
         assert_eq!(shown(program("db", ReloadEffect::Added)), "db: added\n");
         let old = program("old", ReloadEffect::Removed);
         assert_eq!(shown(old.clone()), "old: removed\n");
-        let running = ProgramPreview { pid: Some(7), is_outdated: true, ..old };
+        let running = ProgramPreview { pid: Some(7), ..old };
         assert_eq!(shown(running), "old: removed; goes on until it ends (pid 7)\n");
     }
 

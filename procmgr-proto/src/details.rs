@@ -21,7 +21,7 @@ pub struct ProgramDetails {
     pub since: Option<u64>,
     /// How many times the daemon has started it again by itself since somebody has asked for a start; one that is due counts.
     pub restarts: u32,
-    /// How its main process has ended the last time, if the daemon has seen that.
+    /// How its main process has ended the last time, if a daemon has learned of it.
     pub last_exit: Option<PastExit>,
     /// When it is to be started again, if it is in back-off.
     pub next_start: Option<u64>,
@@ -32,7 +32,8 @@ pub struct ProgramDetails {
 pub struct PastExit {
     /// How it has ended.
     pub status: ExitStatus,
-    /// When, counted like the times of [`ProgramDetails`].
+    /// When the daemon learned of it, counted like the times of [`ProgramDetails`]. If the process ended while there was
+    /// no daemon, that is when the next one began.
     pub time: u64,
 }
 
@@ -47,7 +48,8 @@ pub struct ProgramPreview {
     pub keys: Vec<Vec<u8>>,
     /// The PID of its main process, if it has one.
     pub pid: Option<u32>,
-    /// Whether its main process would run under an older definition than the configuration has.
+    /// Whether its main process would run under an older definition than the configuration has. Of one that is removed
+    /// this is not said.
     pub is_outdated: bool,
 }
 
