@@ -108,7 +108,12 @@ fn is_reached(
         (Goal::Down, Code::NotRunning) => Ok(true),
         // Who is about to end is in the way of a start, too, and does not go on.
         (Goal::Running, Code::Busy) => {
-            let programs = client.list()?;
+            let programs = match client.list() {
+                Ok(programs) => programs,
+                // Whatever the program does, the action is refused and does not go on.
+                Err(ClientError::TimedOut | ClientError::NotSentInTime) => return Ok(false),
+                Err(error) => return Err(error),
+            };
             let goes_on = |tokens: &[Vec<u8>]| {
                 let has = |word: &[u8]| tokens.iter().any(|token| token == word);
                 has(b"running") && !has(b"stopping") && !has(b"restarting")

@@ -110,7 +110,8 @@ pub enum Colours {
 /// The exit status of an action that was not carried out, or of which nobody knows.
 pub const NOT_CARRIED_OUT: u8 = 125;
 
-/// The exit status of a command that the daemon has not answered in time.
+/// The exit status of a command that the daemon has not answered in time. An action that it was not even asked for in time
+/// is one that was not carried out.
 pub const TIMED_OUT: u8 = 124;
 
 /// The exit status of any other command that has failed.
@@ -145,18 +146,19 @@ impl Command {
 
     /// Asks the daemon at this socket in that manner, shows what there is to show, and returns the exit status.
     ///
-    /// Waits as long as the daemon takes, or until the time is up. What was asked for goes on, then.
+    /// Waits as long as the daemon takes, or until the time is up. What was asked for by then goes on.
     pub fn run(self, socket: &Path, manner: Manner) -> u8 {
         let failure_status = self.failure_status();
         let lateness = self.lateness();
+        let (consequence, unasked_status) = self.unasked();
         connection::perform(self, socket, manner).unwrap_or_else(|failure| match &failure {
             Failure::Client(ClientError::TimedOut) => {
                 output::late(lateness);
                 TIMED_OUT
             }
-            Failure::Connect(ConnectError::TimedOut { .. }) => {
-                output::error(&failure);
-                TIMED_OUT
+            Failure::Connect(ConnectError::TimedOut { .. }) | Failure::Client(ClientError::NotSentInTime) => {
+                output::unasked(&failure, consequence);
+                unasked_status
             }
             Failure::Client(ClientError::Refused(refusal)) => {
                 output::refusal(refusal);
@@ -171,6 +173,21 @@ impl Command {
                 failure_status
             }
         })
+    }
+
+    /// Returns what there is to add when the time is up before anything was asked, and the exit status.
+    fn unasked(&self) -> (&'static str, u8) {
+        match self {
+            Self::Invoke(..) => ("; the action was not carried out", NOT_CARRIED_OUT),
+            Self::Test(_)
+            | Self::Stop
+            | Self::Reload
+            | Self::Preview(_)
+            | Self::Upgrade
+            | Self::List(_)
+            | Self::Permissions(_)
+            | Self::Watch(_) => ("", TIMED_OUT),
+        }
     }
 
     /// Returns what there is to say when the time is up.

@@ -34,6 +34,11 @@ pub(crate) fn error(error: &dyn Error) {
     complain(&printable(text.as_bytes()));
 }
 
+/// Shows why nothing was asked in time, and what follows from that.
+pub(crate) fn unasked(reason: &dyn Error, consequence: &str) {
+    complain(&printable(format!("ERROR: {reason}{consequence}").as_bytes()));
+}
+
 /// Shows that the time is up.
 pub(crate) fn late(lateness: &str) {
     complain(&format!("ERROR: {lateness}"));

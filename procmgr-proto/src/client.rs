@@ -90,7 +90,7 @@ impl Client {
     /// let deadline = Instant::now() + Duration::from_secs(5);
     /// let mut client = Client::connect_until(Path::new("/var/run/procmgr"), Some(deadline))?;
     /// match client.ping() {
-    ///     Err(ClientError::TimedOut) => println!("the daemon is slow today"),
+    ///     Err(ClientError::TimedOut | ClientError::NotSentInTime) => println!("the daemon is slow today"),
     ///     answer => answer?,
     /// }
     /// # Ok(())
@@ -111,8 +111,10 @@ impl Client {
     /// Sets the instant until which all calls that follow wait at the most, all together; `None` is to wait as long as it
     /// takes, as in the beginning.
     ///
-    /// From that instant on, each call fails by [`ClientError::TimedOut`], also where there would be nothing to wait for.
-    /// What was asked for before goes on: a program that was to be stopped is still stopped.
+    /// From that instant on, each call fails, also where there would be nothing to wait for: by
+    /// [`ClientError::NotSentInTime`] as long as the daemon has not got all of the request, which is then not carried out,
+    /// and by [`ClientError::TimedOut`] after that. What was asked for by then goes on: a program that was to be stopped is
+    /// still stopped.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.connection.set_deadline(deadline);
     }
@@ -148,7 +150,8 @@ impl Client {
         Ok(remarks)
     }
 
-    /// Asks the daemon to end, and returns when its process is gone. For root and the daemon's own user. Programs go on,
+    /// Asks the daemon to end, and returns when its process is gone, or 5 s after it has closed the connection: the process
+    /// that the kernel names may be a manager that has lent its socket, and stays. For root and the daemon's own user. Programs go on,
     /// unless the configuration says otherwise.
     ///
     /// The connection is closed by then, and the client of no more use.

@@ -101,8 +101,8 @@ impl Connection {
     /// Sets the instant until which everything that follows waits at the most, all together; `None` is to wait as long
     /// as it takes, as in the beginning.
     ///
-    /// From that instant on, sending and receiving fail by [`ClientError::TimedOut`], also where there would be nothing
-    /// to wait for. The connection is of no more use then, as half a frame may be under way in either direction.
+    /// From that instant on, sending fails by [`ClientError::NotSentInTime`] and receiving by [`ClientError::TimedOut`],
+    /// also where there would be nothing to wait for. The connection is of no more use then, as half a frame may be under way in either direction.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.deadline = Deadline(deadline);
     }
@@ -117,8 +117,8 @@ impl Connection {
     ///
     /// # Errors
     /// [`ClientError::TooLarge`], after which the connection serves on; [`ClientError::Send`], after which nothing more can
-    /// be sent. Why the daemon has hung up may be there to be received even then. [`ClientError::TimedOut`], after which
-    /// the request is not carried out, as the daemon has not got all of it.
+    /// be sent. Why the daemon has hung up may be there to be received even then.
+    /// [`ClientError::NotSentInTime`], after which the request is not carried out, as the daemon has not got all of it.
     pub fn send(&mut self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Result<u32, ClientError> {
         let id = self.last_id.checked_add(1).unwrap_or(CONNECTION_ID + 1);
         let frame = encode_request(id, request).map_err(|EncodeError::TooLong| ClientError::TooLarge)?;

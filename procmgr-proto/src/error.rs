@@ -128,8 +128,9 @@ pub enum ClientError {
     Lost,
     /// The answer could not be received.
     Receive(io::Error),
-    /// The deadline has come before the answer. What was asked for goes on in the daemon; only a request that was not sent
-    /// to its end is not carried out.
+    /// The deadline has come before all of it was sent: it is not carried out.
+    NotSentInTime,
+    /// The deadline has come before the answer. The request was sent, and what was asked for goes on in the daemon.
     TimedOut,
     /// The daemon answered in this version, which this client does not understand.
     Version(u16),
@@ -146,6 +147,7 @@ impl fmt::Display for ClientError {
             Self::Send(_) => formatter.write_str("cannot send the request"),
             Self::Lost => formatter.write_str("the daemon went away before it answered"),
             Self::Receive(_) => formatter.write_str("cannot receive the answer"),
+            Self::NotSentInTime => formatter.write_str("the daemon has not taken the request in time"),
             Self::TimedOut => formatter.write_str("the daemon has not answered in time"),
             Self::Version(version) => {
                 write!(formatter, "the daemon answers in version {version} of the protocol, not in {VERSION}")
@@ -162,6 +164,7 @@ impl Error for ClientError {
             Self::Refused(_)
             | Self::TooLarge
             | Self::Lost
+            | Self::NotSentInTime
             | Self::TimedOut
             | Self::Version(_)
             | Self::Protocol(_) => None,
@@ -170,7 +173,10 @@ impl Error for ClientError {
 }
 
 pub(crate) fn send_failed(error: io::Error) -> ClientError {
-    if error.kind() == io::ErrorKind::TimedOut { ClientError::TimedOut } else { ClientError::Send(error) }
+    match error.kind() {
+        io::ErrorKind::TimedOut => ClientError::NotSentInTime,
+        _ => ClientError::Send(error),
+    }
 }
 
 pub(crate) fn lost_or_failed(error: io::Error) -> ClientError {

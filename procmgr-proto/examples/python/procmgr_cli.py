@@ -21,8 +21,8 @@ import sys
 import time
 from typing import Callable, Optional, Sequence, Union
 
-from procmgr_client import (Changed, Client, Exited, NoDaemon, ProcmgrError, Refusal, Status,
-                            TimedOut, fill_standard_streams, find_socket, printable,
+from procmgr_client import (Changed, Client, Exited, NoDaemon, NotSentInTime, ProcmgrError, Refusal,
+                            Status, TimedOut, fill_standard_streams, find_socket, printable,
                             printable_ascii)
 
 _USAGE = """Usage: procmgr_cli.py [OPTIONS] ping|list|reload|stop|upgrade|watch
@@ -30,7 +30,7 @@ _USAGE = """Usage: procmgr_cli.py [OPTIONS] ping|list|reload|stop|upgrade|watch
 
   -s, --socket PATH      the socket of the daemon
   -c, --config FILE      the configuration file that may name the socket
-  -t, --timeout SECONDS  stop waiting after that time; the action goes on
+  -t, --timeout SECONDS  stop waiting after that time; what was asked for goes on
   -h, --help             print this help
 """
 
@@ -75,6 +75,12 @@ def main(arguments: Sequence[str]) -> int:
         return not_done
     except Refusal as refusal:
         _complain(str(refusal))
+        return not_done
+    except NotSentInTime as error:
+        if len(words) == 1:
+            _complain(str(error))
+            return _GIVEN_UP
+        _complain(f"{error}; the action was not carried out")
         return not_done
     except TimedOut as error:
         _complain(str(error))

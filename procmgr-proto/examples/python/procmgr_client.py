@@ -98,6 +98,10 @@ class TimedOut(ProcmgrError, TimeoutError):
     """The time that the caller has set is over.  What was asked for goes on."""
 
 
+class NotSentInTime(TimedOut):
+    """The time is over, and the daemon has not got all of the request, which is not carried out."""
+
+
 class Refusal(ProcmgrError):
     """The daemon has refused a request, or ended a subscription or the whole connection.
 
@@ -1049,8 +1053,11 @@ class Client:
                     self._fetch()
         except (BrokenPipeError, ConnectionResetError):
             pass
-        except BaseException as error:
-            if len(rest) < len(data) or isinstance(error, TimedOut):
+        except TimedOut:
+            self.close()
+            raise NotSentInTime("the daemon has not taken the request in time") from None
+        except BaseException:
+            if len(rest) < len(data):
                 self.close()  # Half a frame was sent, behind which no other can follow.
             raise
 
@@ -1205,7 +1212,7 @@ def _connect(path: Union[str, bytes], timeout: Optional[float]) -> socket.socket
         return connection
     except BlockingIOError:
         connection.close()
-        raise TimedOut(f"{shown} took up no connection in time") from None
+        raise NotSentInTime(f"{shown} took up no connection in time") from None
     except OSError as error:
         connection.close()
         if error.errno == errno.ECONNREFUSED and not _may_be_socket(path):

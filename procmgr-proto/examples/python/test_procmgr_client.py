@@ -1390,7 +1390,7 @@ class FakeDaemonTest(unittest.TestCase):
         listener = self.silent_listener(5)
         client = Client(listener.getsockname())
         self.addCleanup(client.close)
-        with self.assertRaises(pm.TimedOut):
+        with self.assertRaises(pm.NotSentInTime):
             client.invoke(b"a", b"start", (b"x" * 4000000,), NULL, NULL, NULL, 0.01)
         self.assertEqual(client.fileno(), -1)
 
@@ -1399,12 +1399,13 @@ class FakeDaemonTest(unittest.TestCase):
         with Client(listener.getsockname(), PATIENCE) as client:
             for request in (client.ping, client.list, client.reload, client.stop,
                             client.upgrade, client.subscribe):
-                with self.assertRaises(pm.TimedOut):
+                with self.assertRaises(pm.TimedOut) as raised:
                     request(0.01)
+                self.assertNotIsInstance(raised.exception, pm.NotSentInTime)
 
     def test_connecting_is_given_up(self) -> None:
         listener = self.silent_listener(0)
-        with Client(listener.getsockname()), self.assertRaises(pm.TimedOut):
+        with Client(listener.getsockname()), self.assertRaises(pm.NotSentInTime):
             Client(listener.getsockname(), 0.01)
 
     def silent_listener(self, backlog: int) -> socket.socket:
@@ -1555,6 +1556,21 @@ cmd-status = exit 3
         self.invoke(b"stubborn", b"start")
         self.assertEqual(self.run_cli("-t", "0.05", "stubborn", "stop")[:2], (124, b""))
         wait_for(lambda: b"stopping" in self.tokens(b"stubborn"), "the stop")
+
+    def test_nothing_is_asked_in_time(self) -> None:
+        with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
+            path = os.path.join(folder, "socket")
+            listener.bind(path)
+            listener.listen(5)
+            words = ["-s", path, "-t", "0.05", "nap", "start", *["x" * 100000] * 10]
+            # In a file, for what was sent of the request holds the standard streams.
+            with tempfile.TemporaryFile() as output:
+                done = subprocess.run([*CLI, *words], stdin=subprocess.DEVNULL, stdout=output,
+                                      stderr=output, timeout=PATIENCE)
+                output.seek(0)
+                self.assertEqual(output.read(), b"ERROR: the daemon has not taken the request in "
+                                                b"time; the action was not carried out\n")
+        self.assertEqual(done.returncode, 125)
 
     def test_watch(self) -> None:
         with subprocess.Popen([*CLI, "watch"], env=self.environment(),

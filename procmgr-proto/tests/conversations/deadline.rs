@@ -29,11 +29,28 @@ const LONG: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Has a client talk to a daemon that is told when the client is through. Asserts that it was through by the deadline, and
-/// not before.
+/// not before, and that it was waiting for an answer.
 fn talk_in_vain<T>(
     daemon: impl FnOnce(UnixStream, Receiver<()>) + Send + 'static,
     client: impl FnOnce(Client) -> Result<T, ClientError>,
 ) {
+    let error = time_out(daemon, client);
+    assert!(matches!(error, ClientError::TimedOut), "{error:?}");
+}
+
+/// Does as `talk_in_vain`, for a client that does not get rid of its request.
+fn ask_in_vain<T>(
+    daemon: impl FnOnce(UnixStream, Receiver<()>) + Send + 'static,
+    client: impl FnOnce(Client) -> Result<T, ClientError>,
+) {
+    let error = time_out(daemon, client);
+    assert!(matches!(error, ClientError::NotSentInTime), "{error:?}");
+}
+
+fn time_out<T>(
+    daemon: impl FnOnce(UnixStream, Receiver<()>) + Send + 'static,
+    client: impl FnOnce(Client) -> Result<T, ClientError>,
+) -> ClientError {
     let (ours, theirs) = UnixStream::pair().unwrap();
     set_socket_send_buffer_size(&ours, 4096).unwrap();
     let (over, is_over) = mpsc::channel();
@@ -47,8 +64,8 @@ fn talk_in_vain<T>(
     let late = Instant::now().checked_duration_since(deadline).expect("it waits until the deadline");
     drop(over);
     daemon.join().unwrap();
-    assert!(matches!(result, Err(ClientError::TimedOut)));
     assert!(late < LONG, "it was late by {late:?}");
+    result.err().expect("it has no answer")
 }
 
 /// Waits until the client is through.
@@ -116,7 +133,7 @@ fn events_that_are_passed_over_do_not_postpone_the_deadline() {
 #[test]
 fn a_daemon_that_does_not_read_is_waited_for_until_the_deadline() {
     let deaf = |_stream: UnixStream, is_over: Receiver<()>| wait(&is_over);
-    talk_in_vain(deaf, |mut client| client.invoke(large(), StdioRef::of_process()));
+    ask_in_vain(deaf, |mut client| client.invoke(large(), StdioRef::of_process()));
 }
 
 #[test]
@@ -125,7 +142,7 @@ fn a_daemon_that_reads_in_drops_does_not_postpone_the_deadline() {
         let mut sip = [0; 1000];
         while dawdle(&is_over) && stream.read(&mut sip).is_ok_and(|count| count > 0) {}
     };
-    talk_in_vain(sipping, |mut client| client.invoke(large(), StdioRef::of_process()));
+    ask_in_vain(sipping, |mut client| client.invoke(large(), StdioRef::of_process()));
 }
 
 #[test]
@@ -194,7 +211,7 @@ fn after_the_deadline_nothing_is_sent_and_nothing_received() {
     let mut connection = Connection::over(ours);
     send(&daemon, 1, &Response::Done);
     connection.set_deadline(Some(Instant::now()));
-    assert!(matches!(connection.send(&Request::Ping, &[]), Err(ClientError::TimedOut)));
+    assert!(matches!(connection.send(&Request::Ping, &[]), Err(ClientError::NotSentInTime)));
     assert!(matches!(connection.receive(), Err(ClientError::TimedOut)));
     daemon.set_nonblocking(true).unwrap();
     assert_eq!(daemon.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
