@@ -63,6 +63,24 @@ pub(crate) enum Demand {
     Invoke { invocation: Invocation, groups: Vec<Gid>, stdio: Foreign },
 }
 
+impl Demand {
+    /// Returns whether nothing follows from it but an answer.
+    pub(crate) fn is_mere_question(&self) -> bool {
+        match self {
+            Self::Ask(question) => match question {
+                Question::Ping
+                | Question::List
+                | Question::Inspect
+                | Question::Subscribe
+                | Question::Preview
+                | Question::Permissions { .. } => true,
+                Question::Stop | Question::Reload | Question::Upgrade => false,
+            },
+            Self::Invoke { .. } => false,
+        }
+    }
+}
+
 /// A connected client.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -282,6 +300,16 @@ impl Connection {
     /// Returns how many bytes are kept for the client.
     pub(crate) fn buffered(&self) -> usize {
         self.unsent.capacity() + self.reader.as_ref().map_or(0, FrameReader::buffered)
+    }
+
+    /// Returns whether the client has gone and fetches no answers.
+    pub(crate) fn is_deaf(&self) -> bool {
+        self.is_deaf
+    }
+
+    /// Takes note that a request is not going to be answered.
+    pub(crate) fn forget(&mut self, number: u64, now: Instant) {
+        self.finish(number, now);
     }
 
     /// Returns who the client is.

@@ -125,12 +125,15 @@ impl Daemon {
         if is_ready(Source::State) {
             self.store.look(Instant::now());
         }
-        for ready in ready {
-            if let Source::Connection(number) = ready.source {
-                let incoming = self.server.serve(*ready, number, &self.poller, Instant::now());
-                if let Some(incoming) = incoming {
-                    self.receive(incoming);
-                }
+        let began = Instant::now();
+        for (ready, number) in self.server.taking_turns(ready) {
+            let incoming = self.server.serve(ready, number, &self.poller, Instant::now());
+            if let Some(incoming) = incoming {
+                self.receive(incoming);
+            }
+            // Whoever was not served is ready still, and perhaps somebody else by then, whose turn comes first.
+            if began.elapsed() >= MOST_OF_A_TURN {
+                break;
             }
         }
         if is_ready(Source::Listener) {
@@ -298,3 +301,6 @@ impl Daemon {
         first.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 }
+
+/// How long requests are taken in one turn. Some cost more to answer than to ask, and nobody is to wait for very many.
+const MOST_OF_A_TURN: Duration = Duration::from_millis(5);

@@ -13,6 +13,7 @@ mod descriptors;
 mod disposal;
 pub mod error;
 mod event_loop;
+mod fairness;
 mod fork;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

@@ -12,7 +12,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use crate::supervisor::event::Pid;
 
 /// How many ready descriptors one wait returns at the most. The others are ready still the next time.
-pub(crate) const READY_PER_WAIT: usize = 64;
+pub(crate) const READY_PER_WAIT: usize = 1024;
 
 /// What a descriptor stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

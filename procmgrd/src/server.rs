@@ -21,6 +21,7 @@ use procmgr_proto::message::{Code, Refusal, Response};
 
 use crate::connection::{Arrival, Connection, Demand};
 use crate::disposal;
+use crate::fairness::take_turns;
 use crate::journal;
 use crate::listener::{Listener, drain};
 use crate::news::EventFrame;
@@ -60,6 +61,8 @@ pub(crate) struct Server {
     register: Register,
     /// Whether there is something that subscribers have been told and not been sent.
     has_news: bool,
+    /// How many times clients have taken turns.
+    rounds: usize,
 }
 
 /// A connection, and what was known of it when the records of the server were last made true.
@@ -92,6 +95,7 @@ impl Server {
             next_number: 0,
             register: Register::new(descriptors),
             has_news: false,
+            rounds: 0,
         })
     }
 
@@ -114,6 +118,18 @@ impl Server {
                 }
             }
         }
+    }
+
+    /// Returns the connections among what is ready, in the order in which they are to be served.
+    pub(crate) fn taking_turns(&mut self, ready: &[Ready]) -> Vec<(Ready, u64)> {
+        let connections = ready.iter().filter_map(|ready| match ready.source {
+            Source::Connection(number) => Some((*ready, number)),
+            _ => None,
+        });
+        self.rounds = self.rounds.wrapping_add(1);
+        take_turns(connections.collect(), self.rounds, |(_, number)| {
+            self.rows.get(number).map(|row| row.connection.peer().uid)
+        })
     }
 
     /// Lets a connection read and write what it can. Returns a request, if one is complete.
@@ -290,6 +306,11 @@ impl Server {
     fn let_in(&mut self, number: u64, arrival: Arrival, now: Instant) -> Option<Incoming> {
         let Arrival { number: request, demand } = arrival;
         let connection = &mut self.rows.get_mut(&number)?.connection;
+        if connection.is_deaf() && demand.is_mere_question() {
+            // Nobody would hear the answer, and nothing else follows from it.
+            connection.forget(request, now);
+            return None;
+        }
         let peer = connection.peer();
         let caller = Caller { connection: number, request, peer };
         let quotas = &mut self.register.quotas;

@@ -10,6 +10,7 @@ mod garbage;
 mod limits;
 mod lingering;
 mod patience;
+mod questions;
 mod strangers;
 mod subscriptions;
 mod swamping;

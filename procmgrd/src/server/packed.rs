@@ -74,8 +74,16 @@ impl Server {
 
     /// Packs all there is.
     pub(crate) fn pack<'a>(&'a self, packer: &mut Packer<'a>) -> PackedServer {
-        let Self { listener, accepts_per_turn: _, paused_until, rows, next_number, register, has_news: _ } =
-            self;
+        let Self {
+            listener,
+            accepts_per_turn: _,
+            paused_until,
+            rows,
+            next_number,
+            register,
+            has_news: _,
+            rounds: _,
+        } = self;
         let connections = rows.iter().map(|(number, row)| (*number, row.connection.pack(packer)));
         PackedServer {
             connections: connections.collect(),

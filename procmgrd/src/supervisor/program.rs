@@ -239,6 +239,15 @@ impl<S: Clone> Program<S> {
         definitions.flat_map(|definition| definition.actions()).collect()
     }
 
+    /// Returns all that its definitions say of who may ask for anything.
+    pub(crate) fn allowances(&self) -> impl Iterator<Item = &Allowed> {
+        let definitions = self.definition.iter().chain(self.run().map(|run| &run.definition));
+        definitions.flat_map(|definition| {
+            let of_actions = definition.rules().iter().map(|(_, rule)| rule);
+            std::iter::once(definition.default_rule()).chain(of_actions).map(|rule| &rule.allowed)
+        })
+    }
+
     /// Returns whether an action does something, in some state at least.
     pub(crate) fn offers(&self, action: &Action) -> bool {
         let has_script = |action| {

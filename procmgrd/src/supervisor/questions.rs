@@ -66,6 +66,10 @@ impl<S: Clone> Supervisor<S> {
 
 /// Returns what a person may do to a program, if that is anything.
 fn permission<S: Clone>(program: &Program<S>, person: Person<'_>) -> Option<Permission> {
+    // Most may do nothing to most programs, and that is soon seen.
+    if !program.allowances().any(|allowed| person.may_invoke([allowed])) {
+        return None;
+    }
     let may = |action: &&Action| program.offers(action) && person.may_invoke(program.rights(action));
     let actions: Vec<Vec<u8>> =
         program.actions().into_iter().filter(may).map(|action| action.name().to_vec()).collect();
