@@ -104,9 +104,11 @@ fn show_findings(error: &LoadError) {
     }
 }
 
-/// Writes to standard error. If that does not take it, there is nobody to tell.
+/// Writes to standard error, with what a terminal might obey escaped: words of the command line and paths may hold
+/// anything. If it does not take it, there is nobody to tell.
 fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let lines: Vec<String> = text.lines().map(|line| procmgr_cli::printable(line.as_bytes())).collect();
+    let _ = writeln!(io::stderr(), "{}", lines.join("\n"));
 }
 
 /// Finds the socket of the daemon, for a client. It need not be able to read the default configuration.

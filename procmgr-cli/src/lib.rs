@@ -117,6 +117,11 @@ pub const TIMED_OUT: u8 = 124;
 /// The exit status of any other command that has failed.
 pub const FAILED: u8 = 1;
 
+/// Returns a text of which nothing can harm a terminal, and that is one line.
+pub fn printable(text: &[u8]) -> String {
+    text::printable(text)
+}
+
 /// Shows a text on standard output, such as the help. Returns the exit status.
 pub fn show(text: &str) -> u8 {
     match reader::write(text.as_bytes()) {

@@ -34,10 +34,12 @@ pub(crate) fn nul_terminated_permissions(permissions: &[Permission]) -> Vec<u8> 
     permissions.iter().flat_map(|it| it.actions.iter().flat_map(move |action| record(it, action))).collect()
 }
 
-/// Returns a line for each name, with its words behind it, the names padded to the longest.
+/// Returns a line for each name, with its words behind it, the names padded to the longest; on a terminal, to the longest
+/// that leaves room for words.
 fn lines<'a>(programs: impl Iterator<Item = (&'a [u8], &'a [Vec<u8>])>, reader: Reader) -> Vec<u8> {
     let rows: Vec<_> = programs.map(|(name, words)| (text::name(name, reader), words)).collect();
-    let widest = rows.iter().map(|(name, _)| text::width(name)).max().unwrap_or(0);
+    let most = reader.columns().map_or(usize::MAX, |columns| columns / 2);
+    let widest = rows.iter().map(|(name, _)| text::width(name)).max().unwrap_or(0).min(most);
     let mut lines = Vec::new();
     for (name, words) in rows {
         let words: Vec<Vec<u8>> = words.iter().map(|word| text::name(word, reader)).collect();
@@ -49,6 +51,7 @@ fn lines<'a>(programs: impl Iterator<Item = (&'a [u8], &'a [Vec<u8>])>, reader: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reader::Terminal;
     use crate::reader::tests::PERSON;
 
     fn entries() -> Vec<ProgramEntry> {
@@ -73,6 +76,14 @@ mod tests {
             String::from_utf8(programs(&entries(), PERSON)).unwrap(),
             "game        : running stopping\nzoë\\u{1b}[2J: dead\n"
         );
+    }
+
+    #[test]
+    fn a_long_name_does_not_push_the_words_of_others_off_a_terminal() {
+        let long = ProgramEntry { name: vec![b'x'; 30], tokens: vec![b"dead".to_vec()] };
+        let narrow = Reader::Person(Terminal { columns: Some(20), has_colours: false });
+        let shown = String::from_utf8(programs(&[entries().remove(0), long], narrow)).unwrap();
+        assert_eq!(shown, format!("game      : running stopping\n{}: dead\n", "x".repeat(30)));
     }
 
     #[test]

@@ -58,6 +58,14 @@ impl Reader {
         }
     }
 
+    /// Returns how many columns there are, if there are only so many.
+    pub(crate) fn columns(self) -> Option<usize> {
+        match self {
+            Self::Nobody | Self::Script => None,
+            Self::Person(terminal) => terminal.columns,
+        }
+    }
+
     /// Tells whether control characters have to be escaped.
     pub(crate) fn is_person(self) -> bool {
         match self {

@@ -234,7 +234,7 @@ pub(crate) fn report(report: &Report) {
         Report::Stopping { programs } => {
             log::info!(target: NOTE, "the daemon ends after its programs, {programs} of which run");
         }
-        Report::Ending => log::info!(target: NOTE, "the daemon ends; programs that run go on"),
+        Report::Ending => log::info!(target: NOTE, "the daemon ends"),
         Report::Upgraded => log::info!(target: NOTE, "the executable has taken over"),
         Report::NotUpgraded { reason } => {
             log::error!("the executable cannot take over, and the daemon goes on as it was: {reason}");

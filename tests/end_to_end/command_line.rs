@@ -494,3 +494,20 @@ fn an_output_that_takes_nothing_changes_no_exit_status_but_that_of_what_was_to_b
     let absent = procmgr().args(["-c", "/nonexistent", "-d"]).stderr(full()).output().unwrap();
     assert_eq!(absent.status.code(), Some(1));
 }
+
+#[test]
+fn what_stands_on_the_command_line_commands_no_terminal() {
+    let sandbox = Sandbox::new("");
+    for arguments in [
+        &["-t", "\x1b[2J"][..],
+        &["-L", "\x1b[31m", "-t"],
+        &["-l", "\x1b[31m", "-t"],
+        &["-c", "/\x1b[31m", "-t"],
+        &["-d\x1b"],
+    ] {
+        let mut command = procmgr();
+        let output = run(command.args(arguments).env("PROCMGR_CONFFILE", sandbox.config()));
+        assert!(output.code != 0 && output.stderr.contains("\\u{1b}"), "{output:?}");
+        assert!(!output.stderr.contains('\x1b'), "{output:?}");
+    }
+}
