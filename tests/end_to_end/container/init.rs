@@ -99,27 +99,6 @@ fn sigterm_ends_the_programs_and_then_the_container_with_success() {
     assert_eq!(sandbox.files(), ["ended", "log", "procmgr.cfg", "up"]);
 }
 
-/// A program that lasts and cannot be told to end.
-const DEAF: &str =
-    "autostart = yes\ncmd-start = trap '' TERM; exec > /dev/null 2>&1; echo >> @/up; exec sleep 1000\n";
-
-#[test]
-fn a_program_that_ignores_sigterm_is_killed_when_its_time_is_over() {
-    let test = "a_program_that_ignores_sigterm_is_killed_when_its_time_is_over";
-    // Where nothing is said of how long it may take, it is 10 s.
-    for (key, least) in [("stop-timeout = 1\n", 1), ("", 10)] {
-        let Some(mut container) = Container::start(test, &format!("[prog-p]\n{key}{DEAF}")) else { return };
-        lines(&container.sandbox, "up", 1);
-        let begin = Instant::now();
-
-        container.signal(Signal::SIGTERM);
-
-        assert_eq!(container.wait().code(), Some(0));
-        assert!(begin.elapsed() >= Duration::from_secs(least), "{:?}", begin.elapsed());
-        assert_eq!(container.sandbox.logged("has ended with signal 9"), 1, "{}", container.sandbox.log());
-    }
-}
-
 #[test]
 fn a_second_sigterm_ends_the_container_at_once() {
     let test = "a_second_sigterm_ends_the_container_at_once";
