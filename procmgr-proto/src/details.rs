@@ -3,13 +3,11 @@
 //!
 //! How it is asked for stands in `message`; how it becomes bytes, in `codec`.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use crate::event::ProgramStatus;
 use crate::message::ExitStatus;
-use crate::names::{name_in, named_in};
+use crate::names::travels_as_name;
 
 /// A program in [`Response::Inspected`](crate::message::Response::Inspected). Times are milliseconds since the beginning
 /// of 1970 (UTC), by the clock of the daemon's machine, which somebody may have set meanwhile.
@@ -79,33 +77,9 @@ impl ReloadEffect {
         (Self::Changed, "changed"),
         (Self::Unchanged, "unchanged"),
     ];
-
-    /// Returns the name, such as `added`.
-    pub fn name(&self) -> &[u8] {
-        if let Self::Other(name) = self {
-            return name;
-        }
-        name_in(&Self::NAMES, self)
-    }
 }
 
-impl From<Vec<u8>> for ReloadEffect {
-    fn from(name: Vec<u8>) -> Self {
-        named_in(Self::NAMES, &name).unwrap_or(Self::Other(name))
-    }
-}
-
-impl From<ReloadEffect> for Vec<u8> {
-    fn from(effect: ReloadEffect) -> Self {
-        effect.name().to_vec()
-    }
-}
-
-impl fmt::Display for ReloadEffect {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", self.name().escape_ascii())
-    }
-}
+travels_as_name!(ReloadEffect, such as "added");
 
 /// A program in [`Response::Permissions`](crate::message::Response::Permissions), and what the asker may do to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

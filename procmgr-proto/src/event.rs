@@ -2,12 +2,10 @@
 //!
 //! How it is asked for stands in `message`; how it becomes bytes, in `codec`.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use crate::message::ExitStatus;
-use crate::names::{name_in, named_in};
+use crate::names::travels_as_name;
 
 /// Something that has happened, told to each client that has subscribed.
 ///
@@ -88,33 +86,9 @@ impl State {
         (Self::BackOff, "back-off"),
         (Self::Removed, "removed"),
     ];
-
-    /// Returns the name, such as `back-off`.
-    pub fn name(&self) -> &[u8] {
-        if let Self::Other(name) = self {
-            return name;
-        }
-        name_in(&Self::NAMES, self)
-    }
 }
 
-impl From<Vec<u8>> for State {
-    fn from(name: Vec<u8>) -> Self {
-        named_in(Self::NAMES, &name).unwrap_or(Self::Other(name))
-    }
-}
-
-impl From<State> for Vec<u8> {
-    fn from(state: State) -> Self {
-        state.name().to_vec()
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", self.name().escape_ascii())
-    }
-}
+travels_as_name!(State, such as "back-off");
 
 /// Who has asked for something, as the kernel told the daemon when they connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::details::{Permission, ProgramDetails, ProgramPreview};
 use crate::event::ProgramStatus;
-use crate::names::{name_in, named_in};
+use crate::names::travels_as_name;
 
 /// What a client may ask of the daemon.
 ///
@@ -207,33 +207,9 @@ impl Code {
         (Self::Limit, "LIMIT"),
         (Self::Shutdown, "SHUTDOWN"),
     ];
-
-    /// Returns the name, such as `NOPROG`.
-    pub fn name(&self) -> &[u8] {
-        if let Self::Other(name) = self {
-            return name;
-        }
-        name_in(&Self::NAMES, self)
-    }
 }
 
-impl From<Vec<u8>> for Code {
-    fn from(name: Vec<u8>) -> Self {
-        named_in(Self::NAMES, &name).unwrap_or(Self::Other(name))
-    }
-}
-
-impl From<Code> for Vec<u8> {
-    fn from(code: Code) -> Self {
-        code.name().to_vec()
-    }
-}
-
-impl fmt::Display for Code {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", self.name().escape_ascii())
-    }
-}
+travels_as_name!(Code, such as "NOPROG");
 
 /// How a process came to its end. On the wire each variant is a number and one byte, those of later versions too, so
 /// that a client can read past one that it does not know.

@@ -2,12 +2,39 @@
 //!
 //! Which names there are stands beside each enumeration.
 
-/// Returns the name that a table has for a variant; empty if it has none.
-pub(crate) fn name_in<T: PartialEq>(names: &[(T, &'static str)], variant: &T) -> &'static [u8] {
-    names.iter().find(|(known, _)| known == variant).map_or(b"", |(_, name)| name.as_bytes())
+/// Has an enumeration travel as the names of its table `NAMES`; one that is not there is its variant `Other`.
+macro_rules! travels_as_name {
+    ($kind:ident, such as $example:literal) => {
+        impl $kind {
+            #[doc = concat!("Returns the name, such as `", $example, "`.")]
+            pub fn name(&self) -> &[u8] {
+                if let Self::Other(name) = self {
+                    return name;
+                }
+                let known = Self::NAMES.iter().find(|(variant, _)| variant == self);
+                known.map_or(b"", |(_, name)| name.as_bytes())
+            }
+        }
+
+        impl From<Vec<u8>> for $kind {
+            fn from(name: Vec<u8>) -> Self {
+                let known = Self::NAMES.into_iter().find(|(_, known)| known.as_bytes() == name);
+                known.map_or(Self::Other(name), |(variant, _)| variant)
+            }
+        }
+
+        impl From<$kind> for Vec<u8> {
+            fn from(it: $kind) -> Self {
+                it.name().to_vec()
+            }
+        }
+
+        impl ::std::fmt::Display for $kind {
+            fn fmt(&self, formatter: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                write!(formatter, "{}", self.name().escape_ascii())
+            }
+        }
+    };
 }
 
-/// Returns the variant that a table has for a name.
-pub(crate) fn named_in<T, const COUNT: usize>(names: [(T, &'static str); COUNT], name: &[u8]) -> Option<T> {
-    names.into_iter().find(|(_, known)| known.as_bytes() == name).map(|(variant, _)| variant)
-}
+pub(crate) use travels_as_name;
