@@ -166,13 +166,13 @@ fn sort<'a, K: Default>(
 }
 
 /// Returns every key that a program's section may hold, but for those of actions that are not built in.
-pub(crate) fn program_keys() -> impl Iterator<Item = String> {
+pub fn program_keys() -> impl Iterator<Item = String> {
     let per_action = |action| OF_ACTIONS.map(|kind| format!("{kind}-{action}"));
     OF_PROGRAMS.into_iter().map(str::to_owned).chain(Action::BUILT_IN.into_iter().flat_map(per_action))
 }
 
 /// Returns every key that may stand ahead of the first section.
-pub(crate) fn global_keys() -> impl Iterator<Item = String> {
+pub fn global_keys() -> impl Iterator<Item = String> {
     OF_THE_FILE.into_iter().map(str::to_owned)
 }
 

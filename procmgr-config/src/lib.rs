@@ -9,7 +9,7 @@ mod difference;
 mod document;
 #[cfg(fuzzing)]
 pub mod fuzz;
-mod keys;
+pub mod keys;
 pub mod lint;
 pub mod load;
 mod resolve;

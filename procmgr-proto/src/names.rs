@@ -6,6 +6,11 @@
 macro_rules! travels_as_name {
     ($kind:ident, such as $example:literal) => {
         impl $kind {
+            /// Returns all that this version knows.
+            pub fn known() -> impl Iterator<Item = Self> {
+                Self::NAMES.into_iter().map(|(variant, _)| variant)
+            }
+
             #[doc = concat!("Returns the name, such as `", $example, "`.")]
             pub fn name(&self) -> &[u8] {
                 if let Self::Other(name) = self {
