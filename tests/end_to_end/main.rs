@@ -25,6 +25,7 @@ mod inspection;
 mod lists;
 mod load;
 mod log;
+mod man_pages;
 mod manners;
 mod manual;
 mod notify;

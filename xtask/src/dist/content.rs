@@ -97,14 +97,13 @@ pub(super) fn files(release: &Release, binary: &Path, inventory: &Inventory) -> 
     let mut files = vec![Packed::copy("usr/bin/procmgr", binary.to_owned()).executable()];
     for row in TABLE {
         let source = release.root.join(row.source);
-        if source.exists() {
-            pack(row, row.target, &source, &mut files)?;
-        } else if !YET_TO_COME.contains(&row.source) {
+        if !source.exists() {
             return Err(format!(
                 "dist: {} is in the table of xtask/src/dist/content.rs, and is not there",
                 row.source
             ));
         }
+        pack(row, row.target, &source, &mut files)?;
     }
     files.push(Packed::text(&format!("{DOCUMENTS}third-party.txt"), inventory.texts()?).compressed());
     files.push(Packed::text(&format!("{DOCUMENTS}procmgr.cdx.json"), inventory.bill()?));
@@ -188,9 +187,6 @@ const TABLE: &[Row] = &[
     row("LICENSE", "usr/share/licenses/procmgr/", Form::Plain, RPM_ALONE),
 ];
 
-/// What is packed as soon as it is there.
-const YET_TO_COME: [&str; 1] = ["packaging/man"];
-
 const DOCUMENTS: &str = "usr/share/doc/procmgr/";
 
 #[cfg(test)]
@@ -222,10 +218,10 @@ mod tests {
     }
 
     #[test]
-    fn whatever_the_table_names_is_there_or_yet_to_come() {
+    fn whatever_the_table_names_is_there() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         for row in TABLE {
-            assert!(root.join(row.source).exists() || YET_TO_COME.contains(&row.source), "{}", row.source);
+            assert!(root.join(row.source).exists(), "{}", row.source);
         }
     }
 }
