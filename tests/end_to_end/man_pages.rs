@@ -289,12 +289,16 @@ fn pages_are_without_complaints() {
     match installed("man").filter(|_| installed("groff").is_some()) {
         None => eprintln!("skipped: {name} needs man and groff for a part of it"),
         Some(man) => {
-            for (page, width) in PAGES.iter().flat_map(|page| [(page, "60"), (page, "80")]) {
+            for (page, width) in PAGES.iter().flat_map(|page| [(page, 60), (page, 80)]) {
                 let arguments = ["--warnings", "-E", "UTF-8", "-l", &path(page)];
-                let output =
-                    run(Command::new(&man).args(arguments).env("MANWIDTH", width).env("LC_ALL", "C.UTF-8"));
+                let output = run(Command::new(&man)
+                    .args(arguments)
+                    .env("MANWIDTH", width.to_string())
+                    .env("LC_ALL", "C.UTF-8"));
                 assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{page} {width}");
                 assert!(output.stdout.contains("SEE ALSO"), "{page}: {}", output.stdout);
+                let mut lines = output.stdout.lines();
+                assert_eq!(lines.find(|line| line.chars().count() > width), None, "{page} {width}");
             }
         }
     }
