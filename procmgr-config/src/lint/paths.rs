@@ -147,8 +147,9 @@ impl<'s> Paths<'s> {
             }
             if let Form::Link(target) = &entry.form {
                 links += 1;
+                // In a circle, or on so long a way, the kernel finds nothing.
                 if links > MAX_LINKS {
-                    return Way::Unseen;
+                    return Way::Flawed(Flaw::Missing);
                 }
                 if target.is_absolute() {
                     here = PathBuf::from("/");
