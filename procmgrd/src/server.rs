@@ -5,7 +5,7 @@
 
 pub(crate) mod packed;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::mem;
 use std::os::fd::AsFd;
@@ -61,8 +61,8 @@ pub(crate) struct Server {
     register: Register,
     /// Whether there is something that subscribers have been told and not been sent.
     has_news: bool,
-    /// How many times clients have taken turns.
-    rounds: usize,
+    /// Who was to be served in this turn and has not been.
+    unserved: HashSet<u64>,
 }
 
 /// A connection, and what was known of it when the records of the server were last made true.
@@ -95,7 +95,7 @@ impl Server {
             next_number: 0,
             register: Register::new(descriptors),
             has_news: false,
-            rounds: 0,
+            unserved: HashSet::new(),
         })
     }
 
@@ -126,10 +126,12 @@ impl Server {
             Source::Connection(number) => Some((*ready, number)),
             _ => None,
         });
-        self.rounds = self.rounds.wrapping_add(1);
-        take_turns(connections.collect(), self.rounds, |(_, number)| {
-            self.rows.get(number).map(|row| row.connection.peer().uid)
-        })
+        let mut connections: Vec<(Ready, u64)> = connections.collect();
+        // Whoever the last turn had no time for comes first.
+        connections.sort_by_key(|(_, number)| !self.unserved.contains(number));
+        self.unserved.clear();
+        self.unserved.extend(connections.iter().map(|(_, number)| *number));
+        take_turns(connections, |(_, number)| self.rows.get(number).map(|row| row.connection.peer().uid))
     }
 
     /// Lets a connection read and write what it can. Returns a request, if one is complete.
@@ -140,6 +142,7 @@ impl Server {
         poller: &Poller,
         now: Instant,
     ) -> Option<Incoming> {
+        self.unserved.remove(&number);
         let connection = &mut self.rows.get_mut(&number)?.connection;
         connection.flush(now);
         if ready.hung_up {

@@ -82,7 +82,7 @@ impl Server {
             next_number,
             register,
             has_news: _,
-            rounds: _,
+            unserved: _,
         } = self;
         let connections = rows.iter().map(|(number, row)| (*number, row.connection.pack(packer)));
         PackedServer {
