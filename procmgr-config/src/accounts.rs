@@ -1,13 +1,16 @@
-//! Users as the account database of the system knows them; the only room that asks it.
+//! Users as the account database of the system knows them; with `accounts/`, the only room that asks it.
 //!
 //! Which users are asked for is not decided here.
 
+#[cfg(any(test, target_feature = "crt-static"))]
+mod files;
+#[cfg(not(target_feature = "crt-static"))]
+mod library;
+
 use std::collections::HashMap;
-use std::ffi::CString;
 use std::sync::Arc;
 
 use nix::errno::Errno;
-use nix::unistd::{Group, User, getgrouplist};
 
 use crate::{Gid, Uid};
 
@@ -50,8 +53,11 @@ pub struct Account {
 
 impl Database {
     /// The database of the system.
-    pub const OF_SYSTEM: Self =
-        Self { account: look_up, user: user_of_name, group: group_of_name, name_of_user, name_of_group };
+    #[cfg(not(target_feature = "crt-static"))]
+    pub const OF_SYSTEM: Self = library::DATABASE;
+    /// The files of the system: what else it may ask comes as libraries, which a static executable cannot load.
+    #[cfg(target_feature = "crt-static")]
+    pub const OF_SYSTEM: Self = files::DATABASE;
 }
 
 impl Accounts {
@@ -106,44 +112,6 @@ fn find<T: Copy>(
     found
 }
 
-fn user_of_name(name: &[u8]) -> Found<Uid> {
-    // Names that are no text are nobody's as far as the library is concerned.
-    let Ok(name) = str::from_utf8(name) else { return Ok(None) };
-    Ok(absent_is_none(User::from_name(name))?.map(|user| Uid(user.uid.as_raw())))
-}
-
-fn group_of_name(name: &[u8]) -> Found<Gid> {
-    let Ok(name) = str::from_utf8(name) else { return Ok(None) };
-    Ok(absent_is_none(Group::from_name(name))?.map(|group| Gid(group.gid.as_raw())))
-}
-
-fn name_of_user(uid: Uid) -> Found<String> {
-    Ok(absent_is_none(User::from_uid(uid.0.into()))?.map(|user| user.name))
-}
-
-fn name_of_group(gid: Gid) -> Found<String> {
-    Ok(absent_is_none(Group::from_gid(gid.0.into()))?.map(|group| group.name))
-}
-
-/// Several ways of saying "there is no such user", according to getpwuid(3); ENOENT is also that of a container that has
-/// no `/etc/passwd`.
-fn absent_is_none<T>(found: Found<T>) -> Found<T> {
-    match found {
-        Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => Ok(None),
-        found => found,
-    }
-}
-
-fn look_up(uid: Uid) -> Result<Account, Errno> {
-    let user = absent_is_none(User::from_uid(uid.0.into()))?;
-    let Some(user) = user else {
-        return Ok(Account { uid, gid: None, groups: Arc::default() });
-    };
-    let name = CString::new(user.name).map_err(|_| Errno::EINVAL)?;
-    let groups = getgrouplist(&name, user.gid)?.into_iter().map(|gid| Gid(gid.as_raw())).collect();
-    Ok(Account { uid, gid: Some(Gid(user.gid.as_raw())), groups })
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -179,6 +147,8 @@ mod tests {
 
     #[test]
     fn numbers_have_names_where_the_system_knows_any() {
+        let Database { name_of_user, name_of_group, .. } = Database::OF_SYSTEM;
+
         assert_eq!(name_of_user(Uid::ROOT), Ok(Some("root".to_owned())));
         assert_eq!(name_of_group(Gid(0)), Ok(Some("root".to_owned())));
         assert_eq!(name_of_user(Uid(4_000_000_123)), Ok(None));

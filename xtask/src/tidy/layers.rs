@@ -40,6 +40,8 @@ const ADAPTERS: [(&str, &[&str]); 19] = [
         "nix",
         &[
             "procmgr-config/src/accounts.rs",
+            "procmgr-config/src/accounts/files.rs",
+            "procmgr-config/src/accounts/library.rs",
             "procmgr-config/src/fuzz.rs",
             "procmgr-config/src/lint/surroundings.rs",
             "procmgr-config/src/load.rs",
