@@ -106,7 +106,7 @@ const ADAPTERS: [(&str, &[&str]); 19] = [
             "procmgrd/src/state/folder.rs",
             "procmgrd/src/stream.rs",
             "procmgrd/src/upgrade/rehearsal.rs",
-            "xtask/src/bench/attacker.rs",
+            "xtask/src/bench/crowd/attacker.rs",
             "xtask/src/chaos/identity.rs",
             "xtask/src/chaos/namespace.rs",
             "xtask/src/chaos/part.rs",

@@ -5,8 +5,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::bench::attacker::Tally;
-use crate::bench::daemon::Usage;
+use crate::bench::crowd::attacker::Tally;
+use crate::bench::crowd::daemon::Usage;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use crate::bench::Uids;
-use crate::bench::attacker::{Manner, READY, Tally};
+use crate::bench::crowd::Uids;
+use crate::bench::crowd::attacker::{Manner, READY, Tally};
 use crate::stage::Stage;
 
 /// Processes of attackers. Those that are not dismissed are killed when it is dropped.

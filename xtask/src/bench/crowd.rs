@@ -12,10 +12,10 @@ use std::process;
 use std::thread;
 use std::time::Duration;
 
-use crate::bench::attacker::Manner;
-use crate::bench::crew::Crew;
-use crate::bench::daemon::Daemon;
-use crate::bench::figures::{Row, Table, Way};
+use crate::bench::crowd::attacker::Manner;
+use crate::bench::crowd::crew::Crew;
+use crate::bench::crowd::daemon::Daemon;
+use crate::bench::crowd::figures::{Row, Table, Way};
 use crate::stage::{Profile, Stage};
 
 /// Builds procmgr as it is installed, measures each scenario, and tells the figures.

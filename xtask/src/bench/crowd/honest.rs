@@ -9,9 +9,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::bench::crew::role;
-use crate::bench::figures::Answer;
-use crate::bench::figures::{Samples, Way};
+use crate::bench::crowd::crew::role;
+use crate::bench::crowd::figures::Answer;
+use crate::bench::crowd::figures::{Samples, Way};
 use crate::stage::Stage;
 use crate::wire::{Request, receive};
 
