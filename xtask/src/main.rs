@@ -19,9 +19,9 @@ fn main() -> ExitCode {
         env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments[..] {
-        ["bench", "crowd", ref options @ ..] => bench::run(options),
         // Not for people: a benchmark calls itself for each of the others that it needs.
         ["bench", "role", ref orders @ ..] => bench::play(orders),
+        ["bench", ref options @ ..] => bench::run(options),
         ["chaos", "role", ref orders @ ..] => chaos::role(orders),
         ["chaos", ref options @ ..] => chaos::run(options),
         ["demo"] => demo::run(),
@@ -46,6 +46,9 @@ fn main() -> ExitCode {
 const USAGE: &str = "\
 Usage: cargo xtask TASK
 
+  bench [--quick] [--json] [--only ROW[,ROW]] [--against NAME=PATH]
+                  Measures what procmgr takes beside what the machine takes for the same; quickly, to see
+                  that it works; as JSON; some rows only; and other executables in turn
   bench crowd [--quick] [--strict]
                   Measures how long honest clients wait while others crowd the socket;
                   quickly, to see that it works; failing if they wait for too long

@@ -22,7 +22,7 @@ pub(crate) struct Stage {
     search_path: OsString,
 }
 
-/// How the executable is built.
+/// How an executable is built.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Profile {
     /// Quickly.
@@ -31,10 +31,19 @@ pub(crate) enum Profile {
     Release,
 }
 
+/// How an executable comes to the C library.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Linking {
+    /// It asks for that of the system that it runs on.
+    Dynamic,
+    /// It brings it along.
+    Static,
+}
+
 impl Stage {
     /// Builds procmgr and makes the folder.
     pub(crate) fn build(profile: Profile) -> Result<Self, String> {
-        let executable = build(profile)?;
+        let executable = build("procmgr", profile, Linking::Dynamic)?;
         let own = executable.parent().map(Path::to_owned);
         let others = env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
         let search_path = env::join_paths(own.into_iter().chain(env::split_paths(&others)))
@@ -73,6 +82,11 @@ impl Stage {
         let mut shell = shell(self.folder.path(), &self.search_path);
         shell.arg("-c").arg(command).current_dir(self.folder.path());
         shell
+    }
+
+    /// Returns the path of the executable.
+    pub(crate) fn executable(&self) -> &Path {
+        &self.executable
     }
 
     /// Returns the path of a file in the folder.
@@ -126,32 +140,39 @@ done
 rm -rf "$1"
 "#;
 
-/// Builds procmgr and returns its path, as Cargo tells it.
-fn build(profile: Profile) -> Result<PathBuf, String> {
+/// Builds an executable of this repository and returns its path, as Cargo tells it.
+pub(crate) fn build(package: &str, profile: Profile, linking: Linking) -> Result<PathBuf, String> {
     let profile = match profile {
         Profile::Dev => "dev",
         Profile::Release => "release",
     };
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args([
-            "build",
-            "--package",
-            "procmgr",
-            "--bin",
-            "procmgr",
-            "--profile",
-            profile,
-            "--message-format",
-            "json-render-diagnostics",
-        ])
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--package", package, "--bin", package, "--profile", profile]);
+    cargo
+        .args(["--message-format", "json-render-diagnostics"])
         .arg("--manifest-path")
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"))
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(because("cannot run cargo"))?;
+        .arg(root.join("Cargo.toml"));
+    if package == "xtask" {
+        // It only has to be fast enough not to be what is measured, and this takes a tenth of the time.
+        cargo.args(["--config", "profile.release.lto='off'", "--config", "profile.release.codegen-units=16"]);
+    }
+    match linking {
+        Linking::Dynamic => {}
+        Linking::Static => {
+            // Named, so that the flags are not those of what only runs while it is built; and in a folder of its own.
+            cargo.args([
+                "--target",
+                &machine()?,
+                "--config",
+                "build.rustflags=['-Ctarget-feature=+crt-static']",
+            ]);
+            cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+        }
+    }
+    let output = cargo.stderr(Stdio::inherit()).output().map_err(because("cannot run cargo"))?;
     if !output.status.success() {
-        return Err(format!("cannot build procmgr: cargo has ended with {}", output.status));
+        return Err(format!("cannot build {package}: cargo has ended with {}", output.status));
     }
     let messages = String::from_utf8_lossy(&output.stdout);
     let path = messages.lines().rev().find_map(|message| {
@@ -159,6 +180,15 @@ fn build(profile: Profile) -> Result<PathBuf, String> {
         path.split('"').next()
     });
     path.map(PathBuf::from).ok_or_else(|| "cargo has built no executable".to_owned())
+}
+
+/// Returns what the compiler calls this machine.
+fn machine() -> Result<String, String> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc).arg("-vV").output().map_err(because("cannot run rustc"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let machine = text.lines().find_map(|line| line.strip_prefix("host: "));
+    machine.map(str::to_owned).ok_or_else(|| "rustc does not tell what machine this is".to_owned())
 }
 
 /// Returns a shell that finds this procmgr and this configuration, and no other.

@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io::{self, IoSlice, Read};
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -30,18 +30,11 @@ impl Request<'_> {
 
     /// Sends the frame in one piece, with the null device as each of its descriptors.
     pub(crate) fn send(self, stream: &UnixStream, null: &File) -> io::Result<()> {
-        let null = vec![null.as_fd(); self.descriptors().into()];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        if !null.is_empty() {
-            control.push(SendAncillaryMessage::ScmRights(&null));
-        }
-        let frame = self.frame();
-        let sent = sendmsg(stream, &[IoSlice::new(&frame)], &mut control, SendFlags::NOSIGNAL)?;
-        if sent == frame.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+        send(stream, &self.frame(), &vec![null.as_fd(); self.descriptors().into()])
     }
 
-    fn descriptors(self) -> u8 {
+    /// Returns how many descriptors belong to it.
+    pub(crate) fn descriptors(self) -> u8 {
         match self {
             Self::Invoke { .. } => 3,
             Self::Ping | Self::Stop | Self::Reload | Self::Subscribe | Self::Upgrade => 0,
@@ -68,6 +61,24 @@ impl Request<'_> {
     }
 }
 
+/// Sends a frame in one piece, with three descriptors at the most.
+pub(crate) fn send(stream: &UnixStream, frame: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(descriptors));
+    }
+    let sent = sendmsg(stream, &[IoSlice::new(frame)], &mut control, SendFlags::NOSIGNAL)?;
+    if sent == frame.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+}
+
+/// Returns how long the frame is that these bytes begin, if its header is there.
+pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
+    let length =
+        bytes.first_chunk::<HEADER_LENGTH>()?.last_chunk().map(|length| u32::from_le_bytes(*length))?;
+    HEADER_LENGTH.checked_add(length.try_into().ok()?)
+}
+
 /// Waits for a frame. Returns its kind and its body.
 pub(crate) fn receive(mut stream: &UnixStream) -> io::Result<(u8, Vec<u8>)> {
     let mut header = [0; HEADER_LENGTH];
@@ -87,7 +98,8 @@ fn header(descriptors: u8, length: usize) -> [u8; HEADER_LENGTH] {
     [m0, m1, m2, m3, v0, v1, request, descriptors, i0, i1, i2, i3, l0, l1, l2, l3]
 }
 
-const HEADER_LENGTH: usize = 16;
+/// How many bytes of a frame are ahead of its body.
+pub(crate) const HEADER_LENGTH: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -100,6 +112,7 @@ mod tests {
         assert_eq!(Request::Upgrade.frame()[16..], [6, 0, 0, 0]);
         let invoke = Request::Invoke { program: "game", action: "start" }.frame();
         assert_eq!(invoke[..8], *b"PMGR\x01\x00\x01\x03");
+        assert_eq!((length(&invoke), length(&invoke[..15])), (Some(53), None));
         assert_eq!(invoke[12..16], 37_u32.to_le_bytes());
         assert_eq!(invoke[16..], [&[4, 0, 0, 0][..], &text("game"), &text("start"), &[0; 8]].concat());
     }

@@ -1,0 +1,56 @@
+//! The memory of the daemon: at the beginning, with many programs, and after it has done much.
+
+use std::time::Duration;
+
+use crate::bench::arena::{Arena, Subject};
+use crate::bench::asker::{End, Manner, Orders, ask};
+use crate::bench::daemon::{Daemon, Plan};
+use crate::bench::figure::{Figure, Goal, Unit};
+use crate::bench::kernel::memory;
+
+pub(super) fn measure_size(arena: &Arena) -> Result<Vec<Figure>, String> {
+    let many = arena.extent.many;
+    let prepare = |subject: &Subject| Ok(subject.clone());
+    let outcome = arena.contest_of_subjects(arena.extent.long_rounds, prepare, |subject| {
+        // One after the other, for what both share would count as a half of each.
+        let [base, full] = [1, many].map(|programs| {
+            let daemon = Daemon::start(arena, subject, Plan { programs, keys: KEYS, first: "" })?;
+            memory(daemon.pid())
+        });
+        let (base, full) = (base?, full?);
+        Ok([base, (full - base) / f64::from(many - 1)])
+    })?;
+    Ok(vec![
+        outcome.figure(0, "with one program", Unit::KiB).with_goal(Goal::AtMost(400.0)),
+        outcome.figure(1, format!("for each of {many} programs"), Unit::KiB).with_goal(Goal::AtMost(0.6)),
+    ])
+}
+
+pub(super) fn measure_growth(arena: &Arena) -> Result<Vec<Figure>, String> {
+    let prepare =
+        |subject: &Subject| Daemon::start(arena, subject, Plan { programs: 100, keys: KEYS, first: "" });
+    let outcome = arena.contest_of_subjects(1, prepare, |daemon| {
+        let requests = |request, count| {
+            let (socket, manner, end) = (&*daemon.socket, Manner::Keeping, End::Answers(count));
+            ask(arena, Orders { socket, request, clients: 1, manner, end, pause: Duration::ZERO })
+        };
+        let mut growth = [0.0; 2];
+        for (growth, (request, count)) in
+            growth.iter_mut().zip([("work", arena.extent.scripts), ("reload", arena.extent.reloads)])
+        {
+            // What is there from the first times on is no growth.
+            requests(request, count / 10)?;
+            let before = memory(daemon.pid())?;
+            requests(request, count)?;
+            *growth = memory(daemon.pid())? - before;
+        }
+        Ok(growth)
+    })?;
+    let (scripts, reloads) = (arena.extent.scripts, arena.extent.reloads);
+    Ok(vec![
+        outcome.figure(0, format!("growth by {scripts} scripts"), Unit::KiB).with_goal(Goal::AtMost(0.0)),
+        outcome.figure(1, format!("growth by {reloads} reloads"), Unit::KiB).with_goal(Goal::AtMost(0.0)),
+    ])
+}
+
+const KEYS: &str = "cmd-start = exec sleep 1000\ncmd-work = exit 0";

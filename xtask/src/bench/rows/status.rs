@@ -1,0 +1,90 @@
+//! Requests that need no script, `status` and `ping`: how many a second, and what a daemon does for each.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::bench::arena::{Arena, Contestant};
+use crate::bench::asker::{self, End, Manner, Orders, ask};
+use crate::bench::daemon::{Daemon, Plan};
+use crate::bench::figure::{Figure, Goal, Unit};
+use crate::bench::floor::echo::Echo;
+use crate::bench::kernel::{pages_of_children, processor_time};
+use crate::bench::samples::micros;
+
+pub(super) fn measure_status(arena: &Arena) -> Result<Vec<Figure>, String> {
+    measure(arena, "status")
+}
+
+pub(super) fn measure_ping(arena: &Arena) -> Result<Vec<Figure>, String> {
+    measure(arena, "ping")
+}
+
+fn measure(arena: &Arena, request: &str) -> Result<Vec<Figure>, String> {
+    let answer = {
+        let daemon = Daemon::start(arena, arena.own(), PLAN)?;
+        asker::answer(&daemon.socket, request)?
+    };
+    let mut figures = Vec::new();
+    for (manner, clients, words) in WAYS {
+        let prepare = |contestant: Contestant<'_>| {
+            Ok(match contestant {
+                Contestant::Floor => Server::Floor(Echo::start(arena, request, &answer)?),
+                Contestant::Subject(subject) => Server::Daemon(Daemon::start(arena, subject, PLAN)?),
+            })
+        };
+        let outcome = arena.contest(arena.extent.rounds, prepare, |server| {
+            let end = End::After(arena.extent.slot);
+            let socket = server.socket();
+            let before = (processor_time(server.pid())?, pages_of_children(server.pid())?);
+            let tally = ask(arena, Orders { socket, request, clients, manner, end, pause: Duration::ZERO })?;
+            let time = processor_time(server.pid())?.saturating_sub(before.0);
+            // Each has asked once before it counted.
+            let requests = f64::from(tally.answers + clients);
+            Ok([
+                tally.rate(),
+                micros(time) / requests,
+                f64::from(pages_of_children(server.pid())? - before.1),
+            ])
+        })?;
+        let what = |what: &str| format!("{what}, {words}");
+        figures.extend([
+            outcome
+                .figure_above(0, what("requests"), Unit::PerSecond)
+                .with_goal(Goal::AtLeastTimesFloor(0.8)),
+            outcome.figure_above(1, what("processor time"), Unit::Micros).with_goal(Goal::AtMost(25.0)),
+            outcome.figure(2, what("pages for children"), Unit::Count).with_goal(Goal::AtMost(0.0)),
+        ]);
+    }
+    Ok(figures)
+}
+
+const WAYS: [(Manner, u32, &str); 4] = [
+    (Manner::Keeping, 1, "1 client"),
+    (Manner::Keeping, 4, "4 clients"),
+    (Manner::Connecting, 1, "1 client, connecting anew"),
+    (Manner::Connecting, 4, "4 clients, connecting anew"),
+];
+
+const PLAN: Plan<'_> = Plan { programs: 1, keys: "cmd-start = exec sleep 1000\nautostart = yes", first: "" };
+
+/// Who answers.
+enum Server {
+    Floor(Echo),
+    Daemon(Daemon),
+}
+
+impl Server {
+    fn socket(&self) -> &Path {
+        match self {
+            Self::Floor(echo) => &echo.socket,
+            Self::Daemon(daemon) => &daemon.socket,
+        }
+    }
+
+    fn pid(&self) -> u32 {
+        match self {
+            Self::Floor(echo) => echo.pid(),
+            Self::Daemon(daemon) => daemon.pid(),
+        }
+    }
+}
