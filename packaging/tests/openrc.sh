@@ -1,5 +1,5 @@
 #!/bin/bash
-# The archive, put into its places by hand, under OpenRC.
+# The static archive, put into its places by hand, under OpenRC.
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/common.sh"
 
@@ -18,7 +18,7 @@ unpack() {
 }
 
 say 'unpacked, and started'
-unpack --file "$(echo /trial/old/*.tar.gz)"
+unpack --file "$(echo /trial/old/*-static.tar.gz)"
 install -m 755 /usr/share/doc/procmgr/init/openrc/procmgr /etc/init.d/
 status 0 rc-update add procmgr default
 status 3 service status
@@ -33,7 +33,7 @@ start_redis
 daemon=$(daemon)
 
 say 'an upgrade: the same daemon process, the same redis, the same connection'
-unpack --exclude='*/etc' --file "$(echo /trial/new/*.tar.gz)"
+unpack --exclude='*/etc' --file "$(echo /trial/new/*-static.tar.gz)"
 status 0 service upgrade
 is 'the daemon' "$daemon" "$(daemon)"
 is 'what the daemon executes' /usr/bin/procmgr "$(readlink "/proc/$daemon/exe")"

@@ -8,6 +8,7 @@ mod binary;
 mod content;
 mod deb;
 mod inventory;
+mod library;
 mod licence;
 mod release;
 mod rpm;
@@ -20,30 +21,32 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::dist::inventory::Inventory;
+use crate::dist::library::Library;
 use crate::dist::release::Release;
 use crate::dist::tools::{because, run as run_tool, tool};
+use crate::dist::trial::Former;
 
-/// Makes the packages, and makes them again or tries them if so told.
+/// Makes the packages in `target/dist`, and makes them again and tries them if so told.
 ///
 /// # Errors
 /// If something cannot be made, is not the same again, or does not do what it is to do.
 pub(crate) fn run(options: &[&str]) -> Result<(), String> {
-    match options {
-        [] => make_own().map(drop),
-        ["--check"] => again::check(&make_own()?),
-        ["--test"] => trial::run(&make_own()?),
-        _ => Err("usage: cargo xtask dist [--check|--test]".to_owned()),
-    }
-}
-
-/// Makes the packages of this version in `target/dist`.
-fn make_own() -> Result<Release, String> {
+    let (is_checked, trial) = match options {
+        [] => (false, None),
+        ["--check"] => (true, None),
+        ["--test"] => (false, Some(Former::Made)),
+        ["--check", "--test"] => (true, Some(Former::Made)),
+        ["--test", "--against", folder] => (false, Some(Former::In(folder.into()))),
+        _ => return Err("usage: cargo xtask dist [--check] [--test [--against FOLDER]]".to_owned()),
+    };
     let release = Release::of_this_repository()?;
-    let made = make(&release)?;
-    for path in &made {
+    for path in make(&release)? {
         println!("{}", path.display());
     }
-    Ok(release)
+    if is_checked {
+        again::check(&release)?;
+    }
+    trial.map_or(Ok(()), |former| trial::run(&release, &former))
 }
 
 /// Makes the packages of a release, and a list of their checksums. Returns where they are.
@@ -54,13 +57,17 @@ fn make(release: &Release) -> Result<Vec<PathBuf>, String> {
         fs::remove_file(former).map_err(because("remove a former package"))?;
     }
     let inventory = Inventory::take(release)?;
-    let binary = binary::build(release)?;
-    let files = content::files(release, &binary, &inventory)?;
+    let (binary, static_binary) = binary::build_both(release)?;
+    let files = content::files(release, &binary, inventory.texts()?, inventory.bill(None)?)?;
     let mut made = vec![
-        tarball::make(release, &files)?,
+        tarball::make(release, &files, "")?,
         deb::make(release, &files, &binary, &inventory)?,
         rpm::make(release, &files)?,
     ];
+    let library = Library::of_this_system()?;
+    let texts = inventory.texts()? + &library.text()?;
+    let files = content::files(release, &static_binary, texts, inventory.bill(Some(&library))?)?;
+    made.push(tarball::make(release, &files, "-static")?);
     made.push(write_sums(folder, &made)?);
     Ok(made)
 }

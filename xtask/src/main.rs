@@ -56,9 +56,10 @@ Usage: cargo xtask TASK
                   Kills and upgrades the daemon again and again under load, and fails if anything
                   gets lost; best as root
   demo            Builds procmgr and plays a session with it, each step checked
-  dist [--check|--test]
+  dist [--check] [--test [--against FOLDER]]
                   Makes the packages in target/dist; makes them once more in another folder, without
-                  network, and compares; or tries them in a system of their own, as root
+                  network, and compares; and tries them in systems of their own, as root, in the place of
+                  those in FOLDER, or of some that are made of the same sources
   fuzz [SECONDS]  Feeds each target of the fuzzer with made-up input, for a minute, or SECONDS
   tidy            Checks the rules of the house that no compiler knows
 ";

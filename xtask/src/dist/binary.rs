@@ -1,4 +1,4 @@
-//! The executable, built so that nothing in it tells where it was built.
+//! The executables, built so that nothing in them tells where they were built.
 //!
 //! How a release is optimised is said in `Cargo.toml`.
 
@@ -6,19 +6,46 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use crate::dist::release::Release;
 use crate::dist::tools::{because, cargo, run, show, tool};
 
-/// Builds the executable of a release and returns where it is.
-pub(super) fn build(release: &Release) -> Result<PathBuf, String> {
+/// How the executable comes to the C library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Linking {
+    /// It asks for that of the system that it runs on.
+    Dynamic,
+    /// It brings it along.
+    Static,
+}
+
+/// Builds both executables of a release, side by side since the longest step of either uses one processor, and returns
+/// where they are.
+pub(super) fn build_both(release: &Release) -> Result<(PathBuf, PathBuf), String> {
+    thread::scope(|scope| {
+        let other = scope.spawn(|| build(release, Linking::Static));
+        let dynamic = build(release, Linking::Dynamic)?;
+        Ok((dynamic, other.join().expect("it does not panic")?))
+    })
+}
+
+fn build(release: &Release, linking: Linking) -> Result<PathBuf, String> {
+    // Folders of their own, for cargo has one build at a time in each.
+    let folder = release.build.join(format!("{linking:?}").to_lowercase());
+    let mut flags = flags(release)?;
+    if linking == Linking::Static {
+        flags.push("\x1f-Ctarget-feature=+crt-static");
+    }
     show(
         cargo()
             .current_dir(&release.root)
             .args(["build", "--quiet", "--locked", "--release", "--package", "procmgr", "--bin", "procmgr"])
+            // Named, so that the flags are not those of what only runs while it is built.
+            .args(["--target", release.machine.rust])
             .arg("--target-dir")
-            .arg(&release.build)
-            .env("CARGO_ENCODED_RUSTFLAGS", flags(release)?)
+            .arg(&folder)
+            .env("CARGO_ENCODED_RUSTFLAGS", flags)
             .env("PROCMGR_BUILD_VERSION", &release.version)
             .env("SOURCE_DATE_EPOCH", release.epoch.to_string())
             .env_remove("RUSTFLAGS")
@@ -28,7 +55,21 @@ pub(super) fn build(release: &Release) -> Result<PathBuf, String> {
             .env_remove("PROCMGR_ACTION_SHELL")
             .env_remove("PROCMGR_ACTION_PATH"),
     )?;
-    Ok(release.build.join("release/procmgr"))
+    let binary = folder.join(release.machine.rust).join("release/procmgr");
+    if linking == Linking::Static {
+        let bytes = fs::read(&binary).map_err(because("look at the executable"))?;
+        if asks_name_services(&bytes) {
+            return Err("dist: the static executable would load libraries, to look users up".to_owned());
+        }
+    }
+    Ok(binary)
+}
+
+/// Returns whether the part of the C library is linked that asks whatever is named in a file of its own, by libraries that it
+/// loads. Few linkers tell.
+fn asks_name_services(binary: &[u8]) -> bool {
+    let file = b"/etc/nsswitch.conf";
+    binary.windows(file.len()).any(|window| window == file)
 }
 
 /// Returns the compiler's flags, as cargo wants them: names of folders are replaced by ones that are the same everywhere.

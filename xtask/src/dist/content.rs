@@ -5,7 +5,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::dist::inventory::Inventory;
 use crate::dist::release::Release;
 use crate::dist::tools::because;
 
@@ -93,7 +92,14 @@ impl Packed {
 }
 
 /// Returns the files of a release, for all kinds of package.
-pub(super) fn files(release: &Release, binary: &Path, inventory: &Inventory) -> Result<Vec<Packed>, String> {
+///
+/// Of the crates of other people, `texts` tells humans, and `bill` machines.
+pub(super) fn files(
+    release: &Release,
+    binary: &Path,
+    texts: String,
+    bill: String,
+) -> Result<Vec<Packed>, String> {
     let mut files = vec![Packed::copy("usr/bin/procmgr", binary.to_owned()).executable()];
     for row in TABLE {
         let source = release.root.join(row.source);
@@ -105,8 +111,8 @@ pub(super) fn files(release: &Release, binary: &Path, inventory: &Inventory) -> 
         }
         pack(row, row.target, &source, &mut files)?;
     }
-    files.push(Packed::text(&format!("{DOCUMENTS}third-party.txt"), inventory.texts()?).compressed());
-    files.push(Packed::text(&format!("{DOCUMENTS}procmgr.cdx.json"), inventory.bill()?));
+    files.push(Packed::text(&format!("{DOCUMENTS}third-party.txt"), texts).compressed());
+    files.push(Packed::text(&format!("{DOCUMENTS}procmgr.cdx.json"), bill));
     Ok(files)
 }
 
@@ -183,6 +189,15 @@ const TABLE: &[Row] = &[
     row("CHANGELOG.md", "usr/share/doc/procmgr/changelog", Form::Compressed, DEB_ALONE),
     row("docs", "usr/share/doc/procmgr/docs/", Form::Plain, ALL),
     row("examples", "usr/share/doc/procmgr/examples/", Form::Plain, ALL),
+    // Documents lead to these.
+    row("ARCHITECTURE.md", DOCUMENTS, Form::Plain, ALL),
+    row("CONTRIBUTING.md", DOCUMENTS, Form::Plain, ALL),
+    row("RELEASING.md", DOCUMENTS, Form::Plain, ALL),
+    row("SECURITY.md", DOCUMENTS, Form::Plain, ALL),
+    row("packaging/README.md", "usr/share/doc/procmgr/packaging/", Form::Plain, ALL),
+    row("procmgr-proto/PROTOCOL.md", "usr/share/doc/procmgr/procmgr-proto/", Form::Plain, ALL),
+    row("procmgr-proto/README.md", "usr/share/doc/procmgr/procmgr-proto/", Form::Plain, ALL),
+    row("procmgr-proto/vectors", "usr/share/doc/procmgr/procmgr-proto/vectors/", Form::Plain, ALL),
     row("LICENSE", DOCUMENTS, Form::Plain, TARBALL),
     row("LICENSE", "usr/share/licenses/procmgr/", Form::Plain, RPM_ALONE),
 ];
@@ -222,6 +237,37 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         for row in TABLE {
             assert!(root.join(row.source).exists(), "{}", row.source);
+        }
+    }
+
+    #[test]
+    fn what_packed_documents_lead_to_is_packed() {
+        // The licence and the man pages are, elsewhere.
+        let elsewhere = ["LICENSE", "packaging/man/procmgr.1", "procmgr-proto/LICENSE"];
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap();
+        let mut files = Vec::new();
+        for row in TABLE.iter().filter(|row| row.target.starts_with(DOCUMENTS)) {
+            pack(row, row.target, &root.join(row.source), &mut files).unwrap();
+        }
+        let sources: Vec<&Path> = files
+            .iter()
+            .filter_map(|packed| match &packed.body {
+                Body::File(source) => Some(source.as_path()),
+                Body::Text(_) => None,
+            })
+            .collect();
+        let documents: Vec<_> =
+            sources.iter().filter(|source| source.extension().is_some_and(|it| it == "md")).collect();
+        assert!(documents.len() > 10);
+        for document in documents {
+            let text = fs::read_to_string(document).unwrap();
+            let links = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+            for link in links.filter(|link| !link.is_empty() && !link.contains(':')) {
+                let Ok(target) = document.with_file_name(link).canonicalize() else { continue };
+                let is_packed = sources.iter().any(|source| source.starts_with(&target));
+                let is_elsewhere = elsewhere.iter().any(|path| target == root.join(path));
+                assert!(is_packed || is_elsewhere, "{}: {link} is not packed", document.display());
+            }
         }
     }
 }

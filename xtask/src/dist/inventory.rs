@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use crate::dist::library::Library;
 use crate::dist::licence;
 use crate::dist::release::Release;
 use crate::dist::tools::{because, cargo, run, tool};
@@ -89,9 +90,10 @@ impl Inventory {
         Ok(list)
     }
 
-    /// Returns the list for machines: a bill of materials as of `CycloneDX`.
-    pub(super) fn bill(&self) -> Result<String, String> {
-        let components: Vec<Value> = self.crates.iter().map(Crate::component).collect();
+    /// Returns the list for machines: a bill of materials as of `CycloneDX`, of crates, and of the C library if that is linked.
+    pub(super) fn bill(&self, library: Option<&Library>) -> Result<String, String> {
+        let components = self.crates.iter().map(Crate::component).chain(library.map(component));
+        let components: Vec<Value> = components.collect();
         let bill = json!({
             "bomFormat": "CycloneDX",
             "specVersion": "1.5",
@@ -161,6 +163,18 @@ impl Crate {
             "hashes": [{ "alg": "SHA-256", "content": checksum }],
         })
     }
+}
+
+fn component(library: &Library) -> Value {
+    let Library { version } = library;
+    json!({
+        "type": "library",
+        "bom-ref": format!("pkg:generic/glibc@{version}"),
+        "name": "glibc",
+        "version": version,
+        "purl": format!("pkg:generic/glibc@{version}"),
+        "licenses": [{ "expression": "LGPL-2.1-or-later" }],
+    })
 }
 
 /// Asks cargo which crates, by name and version, the executable is linked from. Those that only write code at build time,

@@ -26,6 +26,8 @@ pub(super) struct Release {
 /// The kind of machine, by the names that the kinds of package have for it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Machine {
+    /// The target of the compiler.
+    pub(super) rust: &'static str,
     pub(super) deb: &'static str,
     pub(super) rpm: &'static str,
 }
@@ -47,10 +49,11 @@ impl Release {
         })
     }
 
-    /// Returns the release that would come after this one, of the same sources, with its packages in a folder below.
-    pub(super) fn next(&self) -> Self {
-        let version = format!("{}.1", self.version);
-        Self { folder: self.folder.join("next"), version, ..self.clone() }
+    /// Returns a release that could have come before this one, of the same sources, with its packages in a folder below.
+    pub(super) fn former(&self) -> Self {
+        // To Debian and to RPM, a tilde is what comes before.
+        let version = format!("{}~former", self.version);
+        Self { folder: self.folder.join("former"), version, ..self.clone() }
     }
 
     /// Creates a release that exists in a test only, with its packages in that folder.
@@ -112,10 +115,10 @@ fn machine(architecture: &str) -> Result<Machine, String> {
 
 /// By the names that Rust has for them.
 const MACHINES: [(&str, Machine); 4] = [
-    ("x86_64", Machine { deb: "amd64", rpm: "x86_64" }),
-    ("aarch64", Machine { deb: "arm64", rpm: "aarch64" }),
-    ("riscv64", Machine { deb: "riscv64", rpm: "riscv64" }),
-    ("powerpc64", Machine { deb: "ppc64", rpm: "ppc64" }),
+    ("x86_64", Machine { rust: "x86_64-unknown-linux-gnu", deb: "amd64", rpm: "x86_64" }),
+    ("aarch64", Machine { rust: "aarch64-unknown-linux-gnu", deb: "arm64", rpm: "aarch64" }),
+    ("riscv64", Machine { rust: "riscv64gc-unknown-linux-gnu", deb: "riscv64", rpm: "riscv64" }),
+    ("powerpc64", Machine { rust: "powerpc64-unknown-linux-gnu", deb: "ppc64", rpm: "ppc64" }),
 ];
 
 /// Who packages are from, unless `PROCMGR_MAINTAINER` says otherwise; nobody reads mail there.
@@ -126,12 +129,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_release_is_a_higher_version_in_a_folder_of_its_own() {
+    fn the_former_release_is_a_lower_version_in_a_folder_of_its_own() {
         let release = Release::of_a_test(Path::new("/nowhere"));
-        let next = release.next();
-        assert!(next.version.starts_with(&format!("{}.", release.version)));
-        assert_eq!((next.epoch, next.build), (release.epoch, release.build));
-        assert_ne!(next.folder, release.folder);
+        let former = release.former();
+        assert!(former.version.starts_with(&format!("{}~", release.version)));
+        assert_eq!((former.epoch, former.build), (release.epoch, release.build));
+        assert_ne!(former.folder, release.folder);
     }
 
     #[test]

@@ -10,9 +10,9 @@ use crate::dist::release::Release;
 use crate::dist::tools::{because, run, show, tool};
 use crate::dist::tree::Tree;
 
-/// Makes the archive and returns where it is.
-pub(super) fn make(release: &Release, files: &[Packed]) -> Result<PathBuf, String> {
-    let name = format!("procmgr-{}-linux-{}", release.version, release.machine.rpm);
+/// Makes the archive, with what its name ends with, and returns where it is.
+pub(super) fn make(release: &Release, files: &[Packed], ending: &str) -> Result<PathBuf, String> {
+    let name = format!("procmgr-{}-linux-{}{ending}", release.version, release.machine.rpm);
     let tree = Tree::new(release, &name)?;
     for packed in of_kind(files, Kind::Tarball) {
         tree.put(packed)?;

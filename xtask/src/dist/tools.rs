@@ -71,6 +71,11 @@ pub(super) fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
 }
 
+/// Returns whether this is a run that nobody watches, so that what it leaves out has to be a failure.
+pub(super) fn is_unattended() -> bool {
+    env::var_os("CI").is_some_and(|it| it == "true")
+}
+
 /// Says what could not be done.
 pub(super) fn because<E: Display>(what: impl Display) -> impl Fn(E) -> String {
     move |error| format!("dist: cannot {what}: {error}")

@@ -9,53 +9,107 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::dist::release::Release;
-use crate::dist::tools::is_root;
+use crate::dist::tools::{is_root, is_unattended};
 use crate::dist::trial::system::{Outcome, System};
 use crate::dist::{make, packages_in};
+
+/// The packages that are there before those of the release are installed.
+pub(super) enum Former {
+    /// They are made of the same sources, for there is nothing else here.
+    Made,
+    /// Somebody has kept those of a release.
+    In(PathBuf),
+}
 
 /// A play, by the name of its script.
 struct Scene {
     name: &'static str,
-    /// Whether it wants a real systemd.
-    is_booted: bool,
+    place: Place,
+    /// How the name of the package ends that it is about.
+    package: &'static str,
     /// Packages of the system that it wants beside those that all have.
     guests: &'static [&'static str],
 }
 
-/// Judges the packages of a release, and plays every scene with them and with those of the next one.
+enum Place {
+    /// A Debian in which nothing was started.
+    Debian,
+    /// One that systemd has booted.
+    BootedDebian,
+    /// A system that has no libraries.
+    WithoutLibraries,
+}
+
+/// Judges the packages of a release, and plays every scene with former ones and these.
 ///
 /// # Errors
-/// If a judge complains, or if something does not come as it should.
-pub(super) fn run(release: &Release) -> Result<(), String> {
-    judges::ask(release)?;
+/// If a judge complains, if something does not come as it should, or if something is left out where nobody would notice.
+pub(super) fn run(release: &Release, former: &Former) -> Result<(), String> {
+    let mut skipped = judges::ask(release)?;
+    let mut passed = 0;
     if !is_root() {
-        println!("skipped: only root can install packages into a system of its own");
-        return Ok(());
-    }
-    if let Some(reason) = system::obstacle() {
-        println!("skipped: no container can be started here: {reason}");
-        return Ok(());
-    }
-    let next = release.next();
-    make(&next)?;
-    let (mut passed, mut skipped) = (0, 0);
-    for Scene { name, is_booted, guests } in SCENES {
-        println!("\n==> dist: scene {name}");
-        let system = System::build(release)?;
-        system.invite(release, guests)?;
-        system.put("old", &packages_in(&release.folder)?)?;
-        system.put("new", &packages_in(&next.folder)?)?;
-        system.put("", &scripts(release)?)?;
-        match if is_booted { system.boot(name)? } else { system.play(name)? } {
-            Outcome::Passed => passed += 1,
-            Outcome::Skipped(reason) => {
-                println!("skipped: no systemd can be booted here: {reason}");
-                skipped += 1;
+        skipped.push("only root can install packages into a system of its own".to_owned());
+    } else if let Some(reason) = system::obstacle() {
+        skipped.push(format!("no container can be started here: {reason}"));
+    } else {
+        let former = packages_in(&folder_of(former, release)?)?;
+        let packages = packages_in(&release.folder)?;
+        for scene in SCENES {
+            println!("\n==> dist: scene {}", scene.name);
+            match play(&scene, release, &former, &packages)? {
+                Outcome::Passed => passed += 1,
+                Outcome::Skipped(reason) => skipped.push(format!("scene {}: {reason}", scene.name)),
             }
         }
     }
-    println!("\n{passed} passed, 0 failed, {skipped} skipped");
+    println!("\n{passed} passed, 0 failed, {} skipped", skipped.len());
+    for reason in &skipped {
+        println!("skipped: {reason}");
+    }
+    if is_unattended() && !skipped.is_empty() {
+        return Err("dist: nothing may be skipped where CI is true".to_owned());
+    }
     Ok(())
+}
+
+/// Returns where the former packages are, once they are made.
+fn folder_of(former: &Former, release: &Release) -> Result<PathBuf, String> {
+    match former {
+        Former::Made => {
+            let former = release.former();
+            make(&former)?;
+            Ok(former.folder)
+        }
+        Former::In(folder) => Ok(folder.clone()),
+    }
+}
+
+fn play(
+    scene: &Scene,
+    release: &Release,
+    former: &[PathBuf],
+    packages: &[PathBuf],
+) -> Result<Outcome, String> {
+    let Scene { name, place, package, guests } = scene;
+    let of_scene = |all: &[PathBuf]| -> Vec<PathBuf> {
+        all.iter().filter(|path| path.to_string_lossy().ends_with(package)).cloned().collect()
+    };
+    let (former, packages) = (of_scene(former), of_scene(packages));
+    if former.is_empty() {
+        return Ok(Outcome::Skipped(format!("there is no former package that ends with {package}")));
+    }
+    let system = match place {
+        Place::Debian | Place::BootedDebian => System::debian(release)?,
+        Place::WithoutLibraries => System::without_libraries(release)?,
+    };
+    system.invite(release, guests)?;
+    system.put("old", &former)?;
+    system.put("new", &packages)?;
+    system.put("", &scripts(release)?)?;
+    match place {
+        Place::Debian | Place::WithoutLibraries => system.play(name),
+        Place::BootedDebian => system.boot(name),
+    }
 }
 
 fn scripts(release: &Release) -> Result<Vec<PathBuf>, String> {
@@ -64,9 +118,15 @@ fn scripts(release: &Release) -> Result<Vec<PathBuf>, String> {
     paths.map_err(|error| format!("dist: cannot look for the scenes: {error}"))
 }
 
-const SCENES: [Scene; 4] = [
-    Scene { name: "debian", is_booted: false, guests: &[] },
-    Scene { name: "rpm", is_booted: false, guests: &[] },
-    Scene { name: "openrc", is_booted: false, guests: &["insserv", "libeinfo1", "librc1", "openrc"] },
-    Scene { name: "systemd", is_booted: true, guests: &[] },
+const SCENES: [Scene; 5] = [
+    Scene { name: "debian", place: Place::Debian, package: ".deb", guests: &[] },
+    Scene { name: "rpm", place: Place::Debian, package: ".rpm", guests: &[] },
+    Scene {
+        name: "openrc",
+        place: Place::Debian,
+        package: "-static.tar.gz",
+        guests: &["insserv", "libeinfo1", "librc1", "openrc"],
+    },
+    Scene { name: "bare", place: Place::WithoutLibraries, package: "-static.tar.gz", guests: &[] },
+    Scene { name: "systemd", place: Place::BootedDebian, package: ".deb", guests: &[] },
 ];

@@ -8,11 +8,21 @@ use crate::dist::packages_in;
 use crate::dist::release::Release;
 use crate::dist::tools::{is_there, run, show, tool};
 
-/// Has each judge look; one that is not here is passed over, and that is said.
-pub(super) fn ask(release: &Release) -> Result<(), String> {
+/// Has each judge look. Those that are not here are passed over, and returned as reasons for it.
+pub(super) fn ask(release: &Release) -> Result<Vec<String>, String> {
     let packages = packages_in(&release.folder)?;
     let ending = |ending: &str| -> Vec<PathBuf> {
         packages.iter().filter(|path| path.extension().is_some_and(|it| it == ending)).cloned().collect()
+    };
+    let mut skipped = Vec::new();
+    let mut is_asked = |judge: &str| {
+        let is_there = is_there(judge);
+        if is_there {
+            println!("\n==> dist: {judge}");
+        } else {
+            skipped.push(format!("{judge} is not here"));
+        }
+        is_there
     };
     if is_asked("shellcheck") {
         run(tool("shellcheck").current_dir(&release.root).args(SCRIPTS))?;
@@ -29,22 +39,13 @@ pub(super) fn ask(release: &Release) -> Result<(), String> {
     if is_asked("rpmlint") {
         show(tool("rpmlint").arg("--rpmlintrc").arg(release.root.join(FILTERS)).args(ending("rpm")))?;
     }
-    Ok(())
+    Ok(skipped)
 }
 
-fn is_asked(judge: &str) -> bool {
-    let is_there = is_there(judge);
-    if is_there {
-        println!("\n==> dist: {judge}");
-    } else {
-        println!("skipped: {judge} is not here");
-    }
-    is_there
-}
-
-const SCRIPTS: [&str; 7] = [
+const SCRIPTS: [&str; 8] = [
     "packaging/sysv/procmgr",
     "packaging/openrc/procmgr",
+    "packaging/tests/bare.sh",
     "packaging/tests/common.sh",
     "packaging/tests/debian.sh",
     "packaging/tests/openrc.sh",

@@ -30,18 +30,39 @@ pub(super) fn obstacle() -> Option<String> {
 }
 
 impl System {
-    /// Copies the bare system, which is made if there is none yet.
-    pub(super) fn build(release: &Release) -> Result<Self, String> {
-        let folder = release.folder.join("systems");
-        fs::create_dir_all(&folder).map_err(because("make a folder for systems"))?;
+    /// Copies the bare Debian, which is made if there is none yet.
+    pub(super) fn debian(release: &Release) -> Result<Self, String> {
+        let system = Self::nothing(release)?;
         let suite = suite()?;
-        let base = folder.join(format!("{suite}+{}", PACKAGES.join("+")));
+        let base = system.root.with_file_name(format!("{suite}+{}", PACKAGES.join("+")));
         if !base.exists() {
             make_base(&base, &suite)?;
         }
+        show(tool("cp").args(["--archive", "--reflink=auto"]).arg(&base).arg(&system.root))?;
+        Ok(system)
+    }
+
+    /// Makes a system without any library: busybox is all that there is, and it brings what it needs.
+    pub(super) fn without_libraries(release: &Release) -> Result<Self, String> {
+        let system = Self::nothing(release)?;
+        let set = because("make a system without libraries");
+        for folder in ["dev", "etc", "proc", "run", "sbin", "sys", "tmp", "usr/bin", "usr/sbin", "var"] {
+            fs::create_dir_all(system.root.join(folder)).map_err(&set)?;
+        }
+        std::os::unix::fs::symlink("../run", system.root.join("var/run")).map_err(&set)?;
+        system.invite(release, &["busybox-static"])?;
+        for (name, text) in [("passwd", PASSWD), ("group", GROUP), ("os-release", "ID=bare\n")] {
+            fs::write(system.root.join("etc").join(name), text).map_err(&set)?;
+        }
+        run(tool("chroot").arg(&system.root).args(["/bin/busybox", "--install", "-s"]))?;
+        Ok(system)
+    }
+
+    fn nothing(release: &Release) -> Result<Self, String> {
+        let folder = release.folder.join("systems");
+        fs::create_dir_all(&folder).map_err(because("make a folder for systems"))?;
         let system = Self { root: folder.join("scene") };
         system.remove();
-        show(tool("cp").args(["--archive", "--reflink=auto"]).arg(&base).arg(&system.root))?;
         Ok(system)
     }
 
@@ -79,8 +100,7 @@ impl System {
 
     /// Plays a scene without an init system, as in a container or a chroot.
     pub(super) fn play(&self, scene: &str) -> Result<Outcome, String> {
-        let script = format!("/trial/{scene}.sh");
-        show(self.container().args(["--as-pid2", "/bin/bash"]).arg(script))?;
+        show(self.container().arg("--as-pid2").arg(format!("/trial/{scene}.sh")))?;
         Ok(Outcome::Passed)
     }
 
@@ -97,7 +117,8 @@ impl System {
         let read = |name: &str| fs::read_to_string(self.root.join("trial").join(name)).ok();
         let Some(log) = read("log") else {
             // The scene has not begun, so nothing of ours can be the reason.
-            return Ok(Outcome::Skipped(booted.err().unwrap_or_default()));
+            let reason = booted.err().unwrap_or_default();
+            return Ok(Outcome::Skipped(format!("no systemd can be booted here: {}", reason.trim())));
         };
         print!("{log}");
         match read("outcome").as_deref().map(str::trim) {
@@ -166,6 +187,9 @@ fn make_base(base: &Path, suite: &str) -> Result<(), String> {
 
 /// What the scenes need beside the least that there is.
 const PACKAGES: [&str; 6] = ["dbus", "procps", "redis-server", "rpm", "systemd", "systemd-sysv"];
+
+const PASSWD: &str = "root:x:0:0:root:/:/bin/sh\nworker:x:1000:100::/:/bin/sh\n";
+const GROUP: &str = "root:x:0:\nusers:x:100:\nhelpers:x:2000:worker\n";
 
 /// How many seconds a scene may take.
 const PATIENCE: &str = "300";
