@@ -12,8 +12,8 @@ use crate::keys::{ActionKeys, GlobalKeys, ProgramKeys};
 use crate::syntax::Entry;
 use crate::value::{self, Expected, Id, Ids};
 use crate::{
-    Allowed, Config, Definition, Gid, Group, Identity, KillMode, OnExit, ProgramName, Rule, Uid, check,
-    sorted,
+    Allowed, Config, Definition, Gid, Group, Identity, KillMode, OnExit, ProgramName, Rule, Terms, Uid,
+    check, sorted,
 };
 
 /// Returns what a document says. Where a value is unusable, an error is found and the result must not be used.
@@ -45,11 +45,12 @@ struct Resolver<'r> {
 }
 
 /// What holds where a more particular level says nothing.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Defaults {
-    allowed: Allowed,
     user: Option<Account>,
     group: Option<Gid>,
+    /// What follows from these, with whom it is for.
+    terms: Arc<Terms>,
 }
 
 /// The entries of one level that say who may ask, and as whom scripts run.
@@ -59,6 +60,13 @@ struct Persons<'a> {
     supplementary_groups: Option<&'a Entry<'a>>,
     suid: Option<&'a Entry<'a>>,
     sgid: Option<&'a Entry<'a>>,
+}
+
+impl Persons<'_> {
+    fn say_nothing(&self) -> bool {
+        let Self { uid, gid, supplementary_groups, suid, sgid } = self;
+        [uid, gid, supplementary_groups, suid, sgid].into_iter().all(Option::is_none)
+    }
 }
 
 impl Resolver<'_> {
@@ -83,7 +91,9 @@ impl Resolver<'_> {
             sgid: keys.default_sgid,
         };
         let defaults = self.persons(&persons, globals);
-        let mut definition = Definition::new(ProgramName::new(name), rule(&defaults, None));
+        let mut definition =
+            Definition::new(ProgramName::new(name), Rule { script: None, terms: defaults.terms.clone() });
+        definition.reserve(keys.actions().count());
         for (action, keys) in keys.actions() {
             definition.define(action.clone(), self.rule(keys, &defaults));
         }
@@ -93,7 +103,7 @@ impl Resolver<'_> {
         definition.stop_timeout = self.value(keys.stop_timeout, value::seconds, None);
         definition.kill_mode = self.value(keys.kill_mode, value::kill_mode, KillMode::default());
         definition.autostart = self.value(keys.autostart, value::group, None);
-        definition.cwd = self.value(keys.cwd, |value| value::path(value).map(Some), None);
+        definition.cwd = self.value(keys.cwd, |value| value::path(value).map(|path| Some(path.into())), None);
         check::program(&keys, &definition, self.findings);
         definition
     }
@@ -101,21 +111,28 @@ impl Resolver<'_> {
     fn rule(&mut self, keys: &ActionKeys<'_>, defaults: &Defaults) -> Rule {
         let ActionKeys { cmd, uid, gid, suid, sgid } = *keys;
         let persons = Persons { uid, gid, supplementary_groups: None, suid, sgid };
-        rule(&self.persons(&persons, defaults), cmd.map(|entry| entry.value.bytes.to_vec()))
+        Rule {
+            script: cmd.map(|entry| entry.value.bytes.into()),
+            terms: self.persons(&persons, defaults).terms,
+        }
     }
 
     /// Returns what one level says, on top of what holds without it.
     fn persons(&mut self, entries: &Persons<'_>, defaults: &Defaults) -> Defaults {
-        let Defaults { allowed, user, group } = defaults;
-        Defaults {
-            allowed: Allowed {
-                uids: self.ids(entries.uid, value::users, Self::uid, &allowed.uids),
-                gids: self.ids(entries.gid, value::groups, Self::gid, &allowed.gids),
-                membership: self.value(entries.supplementary_groups, value::membership, allowed.membership),
-            },
-            user: self.user(entries.suid, user.as_ref()),
-            group: self.group(entries.sgid, *group),
+        if entries.say_nothing() {
+            return defaults.clone();
         }
+        let Defaults { user, group, terms } = defaults;
+        let Terms { allowed, identity: _ } = &**terms;
+        let allowed = Allowed {
+            uids: self.ids(entries.uid, value::users, Self::uid, &allowed.uids),
+            gids: self.ids(entries.gid, value::groups, Self::gid, &allowed.gids),
+            membership: self.value(entries.supplementary_groups, value::membership, allowed.membership),
+        };
+        let user = self.user(entries.suid, user.as_ref());
+        let group = self.group(entries.sgid, *group);
+        let terms = Arc::new(Terms { allowed, identity: identity(user.clone(), group) });
+        Defaults { user, group, terms }
     }
 
     /// Returns the ids that an entry names, or the default if there is none. An entry that says `none` is not the default.
@@ -219,11 +236,6 @@ impl Resolver<'_> {
             })
             .ok()
     }
-}
-
-fn rule(persons: &Defaults, script: Option<Vec<u8>>) -> Rule {
-    let Defaults { allowed, user, group } = persons;
-    Rule { script, allowed: allowed.clone(), identity: identity(user.clone(), *group) }
 }
 
 fn identity(user: Option<Account>, group: Option<Gid>) -> Identity {

@@ -53,7 +53,7 @@ impl ConfigSource {
         for definition in &mut config.programs {
             if let Some(folder) = definition.cwd.as_ref().filter(|folder| folder.is_relative()) {
                 let folder = self.base.join(folder);
-                Arc::make_mut(definition).cwd = Some(folder);
+                Arc::make_mut(definition).cwd = Some(folder.into());
             }
         }
         Ok(loaded)

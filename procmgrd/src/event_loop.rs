@@ -16,6 +16,7 @@ use crate::config_source::ConfigSource;
 use crate::connection::Demand;
 use crate::disposal::Foreign;
 use crate::error::Error;
+use crate::heap::Heap;
 use crate::journal::{self, Journal};
 use crate::news::EventFrame;
 use crate::notify::Notifier;
@@ -51,6 +52,7 @@ pub(crate) struct Daemon {
     pub(crate) upgrade: Upgrade,
     /// Descriptors that the daemon was started with, and keeps for whoever has given them.
     pub(crate) inherited: Vec<OwnedFd>,
+    pub(crate) heap: Heap,
     /// The decision to end, once it has been taken. Nothing is decided after it.
     pub(crate) end: Option<End>,
 }
@@ -67,6 +69,8 @@ impl Daemon {
     /// # Errors
     /// If the kernel refuses to wait or to tell of children, without which there is no going on.
     pub(crate) fn run(mut self) -> Result<(), Error> {
+        // What it took to get here is not needed any more.
+        self.heap.wear();
         let end = self.serve()?;
         self.notifier.stopping();
         drop(self.pidfile);
@@ -89,6 +93,7 @@ impl Daemon {
             }
             self.server.deliver(&self.poller, Instant::now());
             self.notifier.tell(self.supervisor.overview(), Instant::now());
+            self.heap.mend();
             let ready = self.poller.wait(self.time_left()).map_err(Error::system("wait for events"))?;
             self.turn(&ready)?;
         }
@@ -267,6 +272,7 @@ impl Daemon {
     }
 
     fn load(&mut self, intent: Intent) -> Result<Loaded, Rejected> {
+        self.heap.wear();
         let result = match intent {
             Intent::Preview => self.config.load(),
             Intent::Apply => {

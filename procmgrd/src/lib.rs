@@ -17,6 +17,7 @@ mod fairness;
 mod fork;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod heap;
 mod idle;
 pub mod journal;
 mod latin;
@@ -63,6 +64,7 @@ use crate::config_source::ConfigSource;
 use crate::descriptors::{DescriptorLimit, Inherited, settle_inherited};
 use crate::error::Error;
 use crate::event_loop::Daemon;
+use crate::heap::Heap;
 use crate::journal::Journal;
 use crate::listener::Listener;
 use crate::notify::Notifier;
@@ -245,6 +247,7 @@ fn open(options: Options, inheritance: Inheritance, base: &Path) -> Result<Opene
         pidfile,
         upgrade: Upgrade::new(options.executable, options.arguments),
         inherited: others,
+        heap: Heap::default(),
         end: None,
     };
     Ok(Opened { daemon, reading, configured_group })

@@ -89,7 +89,7 @@ impl Spawner {
         store: &mut Store,
     ) -> Result<Process, SpawnError> {
         let folder = spawn.job.definition.cwd.as_deref();
-        let identity = &spawn.rule().identity;
+        let identity = &spawn.rule().terms.identity;
         let is_own = is_own(identity);
         let identity = if is_own { &Identity::default() } else { identity };
         let entry = match &spawn.memory {

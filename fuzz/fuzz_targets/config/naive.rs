@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use procmgr_config::{
     Action, Allowed, Config, Definition, Gid, Group, Identity, KillMode, Membership, OnExit, ProgramName,
-    Rule, Uid,
+    Rule, Terms, Uid,
 };
 
 pub(crate) const DEFAULT_SOCKET: &str = "/default";
@@ -81,10 +81,9 @@ fn sections(text: &[u8]) -> Option<(Keys, Vec<Section>)> {
 
 fn program(name: &[u8], keys: &Keys, globals: &Defaults) -> Option<Definition> {
     let own = defaults(keys, DEFAULTS, globals)?;
-    let rule = |script, persons: &Defaults| Rule {
-        script,
-        allowed: persons.allowed.clone(),
-        identity: identity(persons),
+    let rule = |script: Option<&Vec<u8>>, persons: &Defaults| {
+        let terms = Terms { allowed: persons.allowed.clone(), identity: identity(persons) };
+        Rule::new(script.map(|script| script.as_slice().into()), terms)
     };
     let mut definition = Definition::new(ProgramName::new(name), rule(None, &own));
     let scripts = keys.keys().filter_map(|key| key.strip_prefix(b"cmd-")).filter(|name| !name.is_empty());
@@ -93,7 +92,7 @@ fn program(name: &[u8], keys: &Keys, globals: &Defaults) -> Option<Definition> {
         let key = |kind: &str| [kind.as_bytes(), b"-", action.name()].concat();
         let names = ["uid", "gid", "suid", "sgid"].map(key);
         let of_action = defaults(keys, names.each_ref().map(Vec::as_slice), &own)?;
-        definition.define(action.clone(), rule(keys.get(&key("cmd")).cloned(), &of_action));
+        definition.define(action.clone(), rule(keys.get(&key("cmd")), &of_action));
     }
     definition.restart_delay = value(keys, "restart-delay", delay, None)?;
     definition.restart_max_delay = value(keys, "restart-max-delay", time, None)?;
@@ -101,7 +100,7 @@ fn program(name: &[u8], keys: &Keys, globals: &Defaults) -> Option<Definition> {
     definition.stop_timeout = value(keys, "stop-timeout", time, None)?;
     definition.kill_mode = value(keys, "kill-mode", kill_mode, KillMode::Process)?;
     definition.autostart = value(keys, "autostart", group_of_programs, None)?;
-    definition.cwd = value(keys, "cwd", |value| path(value).map(Some), None)?;
+    definition.cwd = value(keys, "cwd", |value| path(value).map(|path| Some(path.into())), None)?;
     Some(definition)
 }
 

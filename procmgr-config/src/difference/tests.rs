@@ -1,9 +1,10 @@
 //! Which keys tell definitions apart, and that equal ones have none.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::{
-    Action, Allowed, Definition, Gid, Group, Identity, KillMode, Membership, ProgramName, Rule, Uid,
+    Action, Allowed, Definition, Gid, Group, Identity, KillMode, Membership, ProgramName, Rule, Terms, Uid,
 };
 
 type Change = fn(&mut Definition);
@@ -17,7 +18,11 @@ fn plain() -> Definition {
 }
 
 fn of(allowed: Allowed) -> Rule {
-    Rule { allowed, ..Rule::default() }
+    Rule::new(None, Terms { allowed, ..Terms::default() })
+}
+
+fn run_as(identity: Identity) -> Rule {
+    Rule::new(None, Terms { identity, ..Terms::default() })
 }
 
 /// Compares both ways, and with what equality says.
@@ -40,7 +45,7 @@ fn each_key_of_a_section_is_told() {
         ("stop-timeout", |it| it.stop_timeout = Some(Duration::from_secs(1))),
         ("kill-mode", |it| it.kill_mode = KillMode::Group),
         ("autostart", |it| it.autostart = Some(Group(1))),
-        ("cwd", |it| it.cwd = Some("/".into())),
+        ("cwd", |it| it.cwd = Some(Path::new("/").into())),
     ];
     for (key, change) in cases {
         let mut changed = plain();
@@ -63,10 +68,10 @@ fn each_key_of_an_action_is_told() {
         let cases = [
             ("uid", of(Allowed::new([Uid(1)], []))),
             ("gid", of(Allowed::new([], [Gid(1)]))),
-            ("suid", Rule { identity: identity(Some(1), None), ..Rule::default() }),
-            ("sgid", Rule { identity: identity(None, Some(2)), ..Rule::default() }),
+            ("suid", run_as(identity(Some(1), None))),
+            ("sgid", run_as(identity(None, Some(2)))),
         ];
-        let script = Some(b"x".to_vec());
+        let script = Some(Box::from(&b"x"[..]));
         let (mut bare, mut scripted) = (plain(), plain());
         scripted.define(action.clone(), Rule { script: script.clone(), ..Rule::default() });
         assert_eq!(differences(&bare, &scripted), [format!("cmd-{action}")]);
@@ -83,7 +88,7 @@ fn a_user_and_a_group_of_scripts_are_told_apart() {
         let identity =
             Identity { uid: Some(Uid(uid)), gid: Some(Gid(gid)), primary: Some(Gid(primary)), groups: None };
         let mut definition = plain();
-        definition.define(Action::Start, Rule { identity, ..Rule::default() });
+        definition.define(Action::Start, run_as(identity));
         definition
     };
     assert_eq!(differences(&with(1, 1, 5), &with(2, 2, 6)), ["suid-start", "sgid-start"]);

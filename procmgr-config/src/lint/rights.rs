@@ -96,7 +96,7 @@ impl Linter<'_> {
     fn privileged(&mut self, program: &Program<'_>) {
         let definition = program.definition;
         for action in definition.actions() {
-            let allowed = &definition.rule(action).allowed;
+            let allowed = &definition.rule(action).terms.allowed;
             if !is_for_others(allowed) {
                 continue;
             }
@@ -104,7 +104,7 @@ impl Linter<'_> {
                 let rule = definition.rule(script);
                 let Some(entry) = program.keys.action(script).cmd else { continue };
                 let is_empty = entry.value.bytes.is_empty();
-                if is_empty || rule.identity.uid.is_some_and(|uid| uid != Uid::ROOT) {
+                if is_empty || rule.terms.identity.uid.is_some_and(|uid| uid != Uid::ROOT) {
                     continue;
                 }
                 if self.privileged.len() == MAX_PRIVILEGED {
@@ -135,7 +135,8 @@ impl Linter<'_> {
 /// Warns about scripts for nobody but root, of a program that others may do something with. Who means that says `none`.
 fn root_only(program: &Program<'_>, findings: &mut Collector) {
     let definition = program.definition;
-    let Some((others, _)) = definition.rules().iter().find(|(_, rule)| is_for_others(&rule.allowed)) else {
+    let Some((others, _)) = definition.rules().iter().find(|(_, rule)| is_for_others(&rule.terms.allowed))
+    else {
         return;
     };
     for (action, keys) in program.keys.actions() {

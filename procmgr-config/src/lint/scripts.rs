@@ -26,7 +26,7 @@ impl Linter<'_> {
         let mut users = Vec::new();
         for (action, keys) in program.keys.actions() {
             let Some(entry) = keys.cmd else { continue };
-            let user = program.definition.rule(action).identity.uid.unwrap_or(self.daemon);
+            let user = program.definition.rule(action).terms.identity.uid.unwrap_or(self.daemon);
             users.push(user);
             let script = shell::read(entry.value.bytes);
             if matches!(action, Action::Start | Action::Restart)

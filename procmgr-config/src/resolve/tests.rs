@@ -17,7 +17,7 @@ use crate::document::Document;
 use crate::resolve::resolve;
 use crate::{
     Action, Allowed, Config, Definition, Gid, Group, Identity, KillMode, Membership, OnExit, ProgramName,
-    Rule, Uid,
+    Rule, Terms, Uid,
 };
 
 /// Knows user 7, "anna", whose primary group is 70, "staff"; not user 8; and fails to tell about user 9, and about names
@@ -84,15 +84,30 @@ fn the_example_of_the_manual_means_what_the_manual_says() {
     );
 
     let allowed = Allowed::new([Uid(1000)], [Gid(99)]);
-    let rule = Rule { allowed, ..Rule::default() };
+    let rule = Rule::new(None, Terms { allowed, ..Terms::default() });
     let mut definition = Definition::new(ProgramName::new(b"game-server"), rule.clone());
     for (action, script) in
         [(Action::Start, "exec /home/johndoe/bin/game.server"), (Action::Reload, "kill -HUP $PID")]
     {
-        definition.define(action, Rule { script: Some(script.into()), ..rule.clone() });
+        definition.define(action, Rule { script: Some(script.as_bytes().into()), ..rule.clone() });
     }
     assert_eq!(config.socket_path, PathBuf::from("/var/local/procmgr-local"));
     assert_eq!(config.programs, [Arc::new(definition)]);
+}
+
+#[test]
+fn what_is_for_the_same_persons_shares_them() {
+    let config = config(
+        "allow-uid = 7\n[prog-a]\ncmd-start=a\ncmd-stop=b\n[prog-b]\ncmd-start=\nuid-stop=8\n\
+         [prog-c]\nsuid-start=7\ncmd-stop=\n",
+    );
+    let [a, b, c] = config.programs.as_slice() else { panic!() };
+    let shared = &a.default_rule().terms;
+    let is_shared = |definition: &Definition, action| Arc::ptr_eq(&definition.rule(&action).terms, shared);
+
+    assert!([Action::Start, Action::Stop, Action::Status].into_iter().all(|action| is_shared(a, action)));
+    assert!(is_shared(b, Action::Start) && !is_shared(b, Action::Stop));
+    assert!(is_shared(c, Action::Stop) && !is_shared(c, Action::Start));
 }
 
 #[test]
@@ -106,7 +121,7 @@ fn the_keys_of_a_program_are_its_own() {
     assert_eq!(config.autostart, Some(Group(3)));
     assert_eq!(
         (a.restart_delay, a.autostart, a.cwd.clone()),
-        (Some(Duration::from_secs(5)), Some(Group(1)), Some("/srv".into()))
+        (Some(Duration::from_secs(5)), Some(Group(1)), Some(Path::new("/srv").into()))
     );
     assert_eq!((b.restart_delay, b.autostart, b.cwd.clone()), (None, None, None));
     // An empty text is a script still: a start that does nothing is not a start that is not possible.
@@ -161,10 +176,10 @@ fn users_and_groups_may_be_named_and_be_many() {
     let definition = program(text);
     assert_eq!(findings(text), [] as [&str; 0]);
     let rule = |action| definition.rule(&action).clone();
-    assert_eq!(rule(Action::Status).allowed, Allowed::new([Uid(3), Uid(7), Uid(9)], [Gid(5), Gid(70)]));
-    assert_eq!(rule(Action::Stop).allowed, Allowed::new([Uid(7)], [Gid(70)]));
-    assert_eq!(rule(Action::Start).identity.uid, Some(Uid(7)));
-    assert_eq!(rule(Action::Start).identity.gid, Some(Gid(70)));
+    assert_eq!(rule(Action::Status).terms.allowed, Allowed::new([Uid(3), Uid(7), Uid(9)], [Gid(5), Gid(70)]));
+    assert_eq!(rule(Action::Stop).terms.allowed, Allowed::new([Uid(7)], [Gid(70)]));
+    assert_eq!(rule(Action::Start).terms.identity.uid, Some(Uid(7)));
+    assert_eq!(rule(Action::Start).terms.identity.gid, Some(Gid(70)));
 }
 
 #[test]
@@ -185,7 +200,7 @@ fn whoever_is_named_and_not_there_is_an_error_at_its_place() {
 
 #[test]
 fn supplementary_groups_count_where_the_file_says_so() {
-    let membership = |text| program(text).rule(&Action::Stop).allowed.membership;
+    let membership = |text| program(text).rule(&Action::Stop).terms.allowed.membership;
     assert_eq!(membership("[prog-a]"), Membership::Effective);
     assert_eq!(membership("supplementary-groups = yes\n[prog-a]"), Membership::Supplementary);
     assert_eq!(
@@ -203,10 +218,12 @@ fn a_script_makes_an_action_of_any_name() {
     assert_eq!(findings(text), [] as [&str; 0]);
     assert_eq!(definition.actions().count(), 8);
     assert_eq!(rule("back-up").script.as_deref(), Some(&b"x"[..]));
-    assert_eq!(rule("back-up").allowed, Allowed::new([Uid(2)], []));
-    assert_eq!(rule("back-up").identity.uid, Some(Uid(7)));
-    assert_eq!((rule("ÿ").script, rule("ÿ").allowed), (Some(Vec::new()), Allowed::new([Uid(1)], [])));
-    assert_eq!((rule("dance").script, rule("dance").allowed), (None, Allowed::new([Uid(1)], [])));
+    assert_eq!(rule("back-up").terms.allowed, Allowed::new([Uid(2)], []));
+    assert_eq!(rule("back-up").terms.identity.uid, Some(Uid(7)));
+    for (action, script) in [("ÿ", Some(Box::default())), ("dance", None)] {
+        let rule = rule(action);
+        assert_eq!((rule.script, &rule.terms.allowed), (script, &Allowed::new([Uid(1)], [])));
+    }
 }
 
 #[test]
@@ -283,18 +300,18 @@ fn the_more_particular_level_says_who_is_allowed() {
 
         let case = (global, section, action);
         assert_eq!(
-            with_uid.rule(&Action::Stop).allowed,
+            with_uid.rule(&Action::Stop).terms.allowed,
             Allowed::new(Vec::from_iter(expected.map(Uid)), []),
             "{case:?}"
         );
         assert_eq!(
-            with_group.rule(&Action::Stop).allowed,
+            with_group.rule(&Action::Stop).terms.allowed,
             Allowed::new([], Vec::from_iter(expected.map(Gid))),
             "{case:?}"
         );
         let of_section: Option<u32> = if section.is_empty() { global } else { section }.parse().ok();
         let uids = Vec::from_iter(of_section.map(Uid));
-        assert_eq!(*with_uid.rule(&Action::Start).allowed.uids, uids, "{case:?}");
+        assert_eq!(*with_uid.rule(&Action::Start).terms.allowed.uids, uids, "{case:?}");
     }
 }
 
@@ -316,7 +333,11 @@ fn the_more_particular_level_says_as_whom_a_script_runs() {
         ("default-suid=1\n[prog-a]\nsgid-stop=2\n", Identity { gid: Some(Gid(2)), ..user(1) }),
     ];
     for (text, identity) in cases {
-        assert_eq!(program(&format!("{text}cmd-stop=\n")).rule(&Action::Stop).identity, identity, "{text}");
+        assert_eq!(
+            program(&format!("{text}cmd-stop=\n")).rule(&Action::Stop).terms.identity,
+            identity,
+            "{text}"
+        );
     }
 }
 
@@ -333,7 +354,7 @@ fn a_user_brings_its_groups_along() {
     ];
     for (text, gid, groups) in cases {
         let definition = program(&format!("[prog-a]\ncmd-stop=\n{text}\n"));
-        let identity = &definition.rule(&Action::Stop).identity;
+        let identity = &definition.rule(&Action::Stop).terms.identity;
         assert_eq!((identity.group(), identity.groups.clone()), (gid, groups), "{text}");
     }
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use procmgr_config::{Action, Allowed, Definition, KillMode, ProgramName, Rule};
+use procmgr_config::{Action, Allowed, Definition, KillMode, ProgramName, Rule, Terms};
 use procmgr_proto::message::ExitStatus;
 
 use crate::fuzz::input::Input;
@@ -64,7 +64,8 @@ fn definition(name: &str, input: &mut Input<'_>) -> Definition {
     for (place, action) in actions.enumerate() {
         let has = |bits: u8| bits >> place & 1 == 1;
         let allowed = Allowed::new(Vec::from_iter(has(rights).then_some(ANNA)), []);
-        definition.define(action, Rule { script: has(scripts).then(Vec::new), allowed, ..Rule::default() });
+        let terms = Terms { allowed, ..Terms::default() };
+        definition.define(action, Rule::new(has(scripts).then(Box::default), terms));
     }
     let delay = u64::from(life & 3);
     definition.restart_delay = (delay > 0).then(|| Duration::from_secs(delay));

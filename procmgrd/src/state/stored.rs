@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use procmgr_config::{
-    Action, Allowed, Definition, Gid, Group, Identity, KillMode, Membership, ProgramName, Rule, Uid,
+    Action, Allowed, Definition, Gid, Group, Identity, KillMode, Membership, ProgramName, Rule, Terms, Uid,
 };
 use procmgr_proto::details::PastExit;
 use serde::{Deserialize, Serialize};
@@ -273,6 +273,7 @@ impl From<StoredDefinition> for Definition {
             rules,
         } = stored;
         let mut definition = Self::new(ProgramName::new(&name), default.into());
+        definition.reserve(rules.len());
         for (Bytes(action), rule) in rules {
             definition.define(Action::from_name(&action), rule.into());
         }
@@ -285,17 +286,18 @@ impl From<StoredDefinition> for Definition {
             StoredKillMode::Group => KillMode::Group,
         };
         definition.autostart = autostart.map(Group);
-        definition.cwd = cwd.map(PathBuf::from);
+        definition.cwd = cwd.map(|cwd| PathBuf::from(cwd).into());
         definition
     }
 }
 
 impl From<&Rule> for StoredRule {
-    fn from(Rule { script, allowed, identity }: &Rule) -> Self {
+    fn from(Rule { script, terms }: &Rule) -> Self {
+        let Terms { allowed, identity } = &**terms;
         let Allowed { uids, gids, membership } = allowed;
         let Identity { uid, gid, primary, groups } = identity;
         Self {
-            script: script.clone().map(Bytes),
+            script: script.as_deref().map(|script| Bytes(script.to_vec())),
             allowed_uid: None,
             allowed_gid: None,
             allowed_uids: uids.iter().map(|Uid(uid)| *uid).collect(),
@@ -329,16 +331,14 @@ impl From<StoredRule> for Rule {
         let uids: Vec<Uid> = allowed_uid.into_iter().chain(allowed_uids).map(Uid).collect();
         let gids: Vec<Gid> = allowed_gid.into_iter().chain(allowed_gids).map(Gid).collect();
         let membership = if supplementary_groups { Membership::Supplementary } else { Membership::Effective };
-        Self {
-            script: script.map(|Bytes(script)| script),
-            allowed: Allowed { membership, ..Allowed::new(uids, gids) },
-            identity: Identity {
-                uid: uid.map(Uid),
-                gid: gid.map(Gid),
-                primary: primary.map(Gid),
-                groups: groups.map(|groups| groups.into_iter().map(Gid).collect()),
-            },
-        }
+        let allowed = Allowed { membership, ..Allowed::new(uids, gids) };
+        let identity = Identity {
+            uid: uid.map(Uid),
+            gid: gid.map(Gid),
+            primary: primary.map(Gid),
+            groups: groups.map(|groups| groups.into_iter().map(Gid).collect()),
+        };
+        Self::new(script.map(|Bytes(script)| script.into()), Terms { allowed, identity })
     }
 }
 

@@ -126,7 +126,7 @@ impl<S: Clone> Supervisor<S> {
     /// Creates a supervisor that goes on where another one was.
     pub(crate) fn restored(snapshot: Snapshot<Program<S>>, host: Host) -> Self {
         let Snapshot { standing, programs, controls, upgrader, enders } = snapshot;
-        let mut table = Table::new();
+        let mut table = Table::with_capacity(programs.len());
         for program in programs {
             table.insert(program.name.clone(), program, Cause::default());
         }

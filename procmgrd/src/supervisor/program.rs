@@ -165,7 +165,9 @@ impl<S: Clone> Program<S> {
     pub(crate) fn autostart(&mut self, now: Timestamp) {
         match &mut self.state {
             State::Down(Rest::Idle) => self.state = State::Backoff { until: now },
-            State::Stopping { next: next @ None, rest: Rest::Idle, .. } => *next = Some(Call::of_nobody()),
+            State::Stopping { next: next @ None, rest: Rest::Idle, .. } => {
+                *next = Some(Call::of_nobody().into());
+            }
             State::Down(Rest::Stopped | Rest::Failed)
             | State::Starting { .. }
             | State::Up(_)
@@ -176,16 +178,20 @@ impl<S: Clone> Program<S> {
 
     /// Takes note of what the configuration says now; `None` if it does not name the program any more.
     ///
-    /// A run goes on under the definition that it was started by. Returns what the configuration said before.
-    pub(crate) fn configure(&mut self, definition: Option<Arc<Definition>>) -> Option<Arc<Definition>> {
-        mem::replace(&mut self.definition, definition)
+    /// A run goes on under the definition that it was started by.
+    pub(crate) fn configure(&mut self, definition: Option<Arc<Definition>>) {
+        // One that means the same is not kept beside the one by which the program may run.
+        if self.definition != definition {
+            self.definition = definition;
+        }
     }
 
     /// Returns the callers that wait for this program, which nobody will answer after this. What they wait for goes on.
     pub(crate) fn abandon(&mut self) -> Vec<Caller> {
         match &mut self.state {
             State::Stopping { waiting, next, .. } => {
-                let restarter = next.as_mut().and_then(|call| mem::replace(call, Call::of_nobody()).caller);
+                let restarter =
+                    next.as_mut().and_then(|call| mem::replace(&mut **call, Call::of_nobody()).caller);
                 mem::take(waiting).into_iter().chain(restarter).collect()
             }
             State::Down(_) | State::Starting { .. } | State::Up(_) | State::Backoff { .. } => Vec::new(),
@@ -227,10 +233,11 @@ impl<S: Clone> Program<S> {
     pub(crate) fn rights(&self, action: &Action) -> impl Iterator<Item = &Allowed> {
         let present = self.definition.as_deref().map(|definition| definition.rule(action));
         let effective = self.definition_for(action).map(|definition| definition.rule(action));
-        let is_same =
-            |rule: &&Rule| present.is_some_and(|it| it.script == rule.script && it.identity == rule.identity);
+        let is_same = |rule: &&Rule| {
+            present.is_some_and(|it| it.script == rule.script && it.terms.identity == rule.terms.identity)
+        };
         let older = effective.filter(|rule| !is_same(rule));
-        present.into_iter().chain(older).map(|rule| &rule.allowed)
+        present.into_iter().chain(older).map(|rule| &rule.terms.allowed)
     }
 
     /// Returns all actions that the program knows.
@@ -244,7 +251,7 @@ impl<S: Clone> Program<S> {
         let definitions = self.definition.iter().chain(self.run().map(|run| &run.definition));
         definitions.flat_map(|definition| {
             let of_actions = definition.rules().iter().map(|(_, rule)| rule);
-            std::iter::once(definition.default_rule()).chain(of_actions).map(|rule| &rule.allowed)
+            std::iter::once(definition.default_rule()).chain(of_actions).map(|rule| &rule.terms.allowed)
         })
     }
 
@@ -297,7 +304,7 @@ impl<S: Clone> Program<S> {
             return self.refuse_lingering(&call, effects);
         };
         if definition.rule(&Action::Start).script.is_some() {
-            self.state = State::Starting { definition: Arc::clone(&definition), before };
+            self.state = State::Starting { definition: Arc::clone(&definition), before: before.into() };
             effects.push(self.spawn(now, definition, Action::Start, None, call));
         } else if call.caller.is_some() {
             self.refuse_scriptless(&call, effects);

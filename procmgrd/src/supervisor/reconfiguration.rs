@@ -126,7 +126,7 @@ impl<S: Clone> Supervisor<S> {
                 self.programs.insert(name, Program::new(definition), cause.clone());
             }
         }
-        self.programs.reorder(order);
+        self.programs.reorder(&order);
     }
 }
 

@@ -19,7 +19,8 @@ use crate::supervisor::program::Program;
 /// Every program of the daemon.
 #[derive(Debug)]
 pub(crate) struct Table<S> {
-    rows: HashMap<ProgramName, Row<S>>,
+    /// Each in a place of its own: the empty places of the map are small then.
+    rows: HashMap<ProgramName, Box<Row<S>>>,
     /// The order of lists: that of the configuration, then what lingers. Names that are forgotten stay until the next
     /// reordering and are passed over: taking each out at once would cost a scan apiece.
     order: Vec<ProgramName>,
@@ -47,11 +48,11 @@ struct Deadline {
 }
 
 impl<S: Clone> Table<S> {
-    /// Creates a table without programs.
-    pub(crate) fn new() -> Self {
+    /// Creates a table without programs, and with room for so many.
+    pub(crate) fn with_capacity(programs: usize) -> Self {
         Self {
-            rows: HashMap::new(),
-            order: Vec::new(),
+            rows: HashMap::with_capacity(programs),
+            order: Vec::with_capacity(programs),
             mains: HashMap::new(),
             deadlines: BTreeSet::new(),
             changes: Vec::new(),
@@ -67,7 +68,7 @@ impl<S: Clone> Table<S> {
         self.mains.extend(program.condition().main.map(|pid| (pid, name.clone())));
         self.changes.push(Change { program: program.condition().of(&name), cause });
         self.order.push(name.clone());
-        self.rows.insert(name, Row { program, place });
+        self.rows.insert(name, Box::new(Row { program, place }));
     }
 
     /// Changes a program by `change`, keeps the indexes true, takes note of what has changed, and forgets the program if
@@ -91,7 +92,7 @@ impl<S: Clone> Table<S> {
         on_record: impl FnOnce(&Program<S>) -> Memory,
         change: impl FnOnce(&mut Program<S>) -> R,
     ) -> Option<R> {
-        let Row { program, place } = self.rows.get_mut(name)?;
+        let Row { program, place } = &mut **self.rows.get_mut(name)?;
         let on_record = on_record(program);
         let (before, due_before) = (program.condition(), program.due());
         let result = change(program);
@@ -143,12 +144,12 @@ impl<S: Clone> Table<S> {
     }
 
     /// Puts these programs first, in this order. The others keep their order behind them.
-    pub(crate) fn reorder(&mut self, first: Vec<ProgramName>) {
-        let mut seen: HashSet<ProgramName> = first.iter().cloned().collect();
-        let last = mem::replace(&mut self.order, first);
-        let rows = &self.rows;
-        self.order
-            .extend(last.into_iter().filter(|name| rows.contains_key(name) && seen.insert(name.clone())));
+    pub(crate) fn reorder(&mut self, first: &[ProgramName]) {
+        let mut seen: HashSet<&ProgramName> = HashSet::with_capacity(self.rows.len());
+        let order = first.iter().chain(&self.order).filter(|name| seen.insert(name));
+        // The names that the table has already, lest there be two of each.
+        let names = order.filter_map(|name| self.rows.get_key_value(name));
+        self.order = names.map(|(name, _)| name.clone()).collect();
     }
 
     /// Returns a program by its name.

@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config_source::ConfigSource;
 use crate::descriptors::DescriptorLimit;
 use crate::event_loop::Daemon;
+use crate::heap::Heap;
 use crate::host;
 use crate::journal::{Journal, PackedJournal};
 use crate::notify::{Notifier, Told};
@@ -159,6 +160,7 @@ pub(super) fn unpack(options: Options, arrival: &Arrival) -> io::Result<Daemon> 
         pidfile: pidfile.map(|path| PidFile::over(path.into())),
         upgrade: Upgrade::new(executable.into(), arguments),
         inherited: inherited.into_iter().map(|slot| unpacker.take(slot)).collect::<io::Result<_>>()?,
+        heap: Heap::default(),
         end: None,
     })
 }

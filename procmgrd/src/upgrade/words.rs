@@ -145,7 +145,12 @@ impl PackedSupervisor {
                 PackedOnExit::Stop => OnExit::Stop,
             },
         };
-        let programs = programs.into_iter().map(|program| program.unpack(unpacker, &account));
+        let mut neighbour = None;
+        let programs = programs.into_iter().map(|program| {
+            let program = program.unpack(unpacker, &account, neighbour.as_deref())?;
+            neighbour = program.definition.clone().or(neighbour.take());
+            Ok(program)
+        });
         Ok(Snapshot {
             standing,
             programs: programs.collect::<io::Result<_>>()?,
@@ -189,11 +194,19 @@ impl PackedProgram {
         self,
         unpacker: &mut Unpacker,
         account: impl Fn(Uid) -> Account,
+        neighbour: Option<&Definition>,
     ) -> io::Result<Program<Terminal>> {
         let Self { name: Bytes(name), definition, restarts, past, state } = self;
         let past = past.map_or(Past { restarts, row: restarts, last_exit: None }, Into::into);
-        let name = ProgramName::new(&name);
-        let definition = definition.map(|definition| Arc::new(definition.into()));
+        let definition = definition.map(|definition| {
+            let mut definition = Definition::from(definition);
+            // Most say the same of much, and there may be very many.
+            if let Some(neighbour) = neighbour {
+                definition.share(neighbour);
+            }
+            Arc::new(definition)
+        });
+        let name = definition.as_ref().map_or_else(|| ProgramName::new(&name), |it| it.name.clone());
         let unpack_run =
             |run: PackedRun, unpacker: &Unpacker| run.unpack(&name, definition.as_ref(), unpacker);
         let state = match state {
@@ -202,7 +215,7 @@ impl PackedProgram {
             PackedState::Stopping { run, waiting, next, rest, patience } => State::Stopping {
                 run: unpack_run(run, unpacker)?,
                 waiting: waiting.into_iter().map(Into::into).collect(),
-                next: next.map(|call| call.unpack(unpacker, account)).transpose()?,
+                next: next.map(|call| call.unpack(unpacker, account).map(Box::new)).transpose()?,
                 rest: rest.into(),
                 patience: match patience {
                     PackedPatience::Endless => Patience::Endless,

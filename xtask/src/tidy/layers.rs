@@ -51,6 +51,7 @@ const ADAPTERS: [(&str, &[&str]); 19] = [
             "procmgrd/src/config_source.rs",
             "procmgrd/src/descriptors.rs",
             "procmgrd/src/fork.rs",
+            "procmgrd/src/heap.rs",
             "procmgrd/src/lib.rs",
             "procmgrd/src/listener.rs",
             "procmgrd/src/membership.rs",
@@ -78,6 +79,7 @@ const ADAPTERS: [(&str, &[&str]); 19] = [
         &[
             "procmgrd/src/descriptors.rs",
             "procmgrd/src/fork.rs",
+            "procmgrd/src/heap.rs",
             "procmgrd/src/membership.rs",
             "procmgrd/src/pidfd.rs",
             "procmgrd/src/signals.rs",

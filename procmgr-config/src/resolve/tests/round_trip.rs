@@ -11,7 +11,7 @@ use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_o
 use crate::diagnostic::Severity;
 use crate::resolve::identity;
 use crate::resolve::tests::{account, read};
-use crate::{Action, Allowed, Config, Definition, Gid, Group, OnExit, ProgramName, Rule, Uid};
+use crate::{Action, Allowed, Config, Definition, Gid, Group, OnExit, ProgramName, Rule, Terms, Uid};
 
 /// Bytes that survive in a file: no NUL, no LF, no white space at the ends.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
@@ -34,17 +34,17 @@ fn ids() -> impl Strategy<Value = Option<u32>> {
 }
 
 fn rules() -> impl Strategy<Value = Rule> {
-    (option::of(bytes()), ids(), ids(), ids(), ids()).prop_map(|(script, uid, gid, suid, sgid)| Rule {
-        script,
-        allowed: Allowed::new(Vec::from_iter(uid.map(Uid)), Vec::from_iter(gid.map(Gid))),
-        identity: identity(suid.map(|uid| account(Uid(uid)).unwrap()), sgid.map(Gid)),
+    (option::of(bytes()), ids(), ids(), ids(), ids()).prop_map(|(script, uid, gid, suid, sgid)| {
+        let allowed = Allowed::new(Vec::from_iter(uid.map(Uid)), Vec::from_iter(gid.map(Gid)));
+        let identity = identity(suid.map(|uid| account(Uid(uid)).unwrap()), sgid.map(Gid));
+        Rule::new(script.map(Into::into), Terms { allowed, identity })
     })
 }
 
 fn definitions() -> impl Strategy<Value = Definition> {
     let group = || option::of((1..=u32::MAX).prop_map(Group));
     let delay = option::of((1..=i32::MAX as u64).prop_map(Duration::from_secs));
-    let cwd = option::of("/[a-z]{0,5}".prop_map(PathBuf::from));
+    let cwd = option::of("/[a-z]{0,5}".prop_map(|path| PathBuf::from(path).into()));
     (bytes(), delay, group(), cwd, vec(rules(), Action::BUILT_IN.len())).prop_map(
         |(name, restart_delay, autostart, cwd, rules)| {
             let mut rules = rules.into_iter();
@@ -100,7 +100,8 @@ fn render(config: &Config) -> Vec<u8> {
             text.extend(format!("cwd = {}\n", cwd.display()).into_bytes());
         }
         for action in Action::BUILT_IN {
-            let Rule { script, allowed, identity } = program.rule(&action);
+            let Rule { script, terms } = program.rule(&action);
+            let Terms { allowed, identity } = &**terms;
             if let Some(script) = script {
                 text.extend([format!("cmd-{action}=").as_bytes(), script, b"\n"].concat());
             }

@@ -2,6 +2,8 @@
 //!
 //! Files full of them are read in `reading`.
 
+use std::path::Path;
+
 use procmgr_proto::message::ExitStatus;
 
 use super::*;
@@ -14,31 +16,34 @@ fn process(pid: i32) -> Process {
 fn definition() -> Definition {
     let membership = Membership::Supplementary;
     let allowed = Allowed { membership, ..Allowed::new([Uid(7)], []) };
-    let default = Rule { allowed, ..Rule::default() };
+    let default = Rule::new(None, Terms { allowed, ..Terms::default() });
     let mut definition = Definition::new(ProgramName::new(b"we\xffb"), default);
     definition.define(
         Action::Start,
-        Rule {
-            script: Some(b"exec web \"$1\"\xfe".to_vec()),
-            allowed: Allowed::new([Uid(1), Uid(8)], [Gid(2), Gid(9)]),
-            identity: Identity {
-                uid: Some(Uid(3)),
-                gid: Some(Gid(4)),
-                primary: Some(Gid(10)),
-                groups: Some([Gid(5), Gid(6)].into()),
+        Rule::new(
+            Some(b"exec web \"$1\"\xfe"[..].into()),
+            Terms {
+                allowed: Allowed::new([Uid(1), Uid(8)], [Gid(2), Gid(9)]),
+                identity: Identity {
+                    uid: Some(Uid(3)),
+                    gid: Some(Gid(4)),
+                    primary: Some(Gid(10)),
+                    groups: Some([Gid(5), Gid(6)].into()),
+                },
             },
-        },
+        ),
     );
-    definition.define(Action::Stop, Rule { script: Some(Vec::new()), ..Rule::default() });
+    definition.define(Action::Stop, Rule { script: Some(Box::default()), ..Rule::default() });
     let identity = Identity { groups: Some([].into()), ..Identity::default() };
-    definition.define(Action::from_name(b"dan\xffce"), Rule { identity, ..Rule::default() });
+    let terms = Terms { identity, ..Terms::default() };
+    definition.define(Action::from_name(b"dan\xffce"), Rule::new(None, terms));
     definition.restart_delay = Some(Duration::from_secs(5));
     definition.restart_max_delay = Some(Duration::from_secs(60));
     definition.restart_limit = Some(8);
     definition.stop_timeout = Some(Duration::from_secs(9));
     definition.kill_mode = KillMode::Group;
     definition.autostart = Some(Group(7));
-    definition.cwd = Some(PathBuf::from("/srv/web"));
+    definition.cwd = Some(Path::new("/srv/web").into());
     definition
 }
 
@@ -110,6 +115,7 @@ fn what_an_earlier_daemon_did_not_know_is_as_if_nobody_had_asked_for_it() {
     let text = r#"{"name":"a","rules":[["stop",{"allowed_uid":1,"allowed_gid":2}]]}"#;
     let stored: StoredDefinition = serde_json::from_str(text).unwrap();
     let mut expected = Definition::new(ProgramName::new(b"a"), Rule::default());
-    expected.define(Action::Stop, Rule { allowed: Allowed::new([Uid(1)], [Gid(2)]), ..Rule::default() });
+    let allowed = Allowed::new([Uid(1)], [Gid(2)]);
+    expected.define(Action::Stop, Rule::new(None, Terms { allowed, ..Terms::default() }));
     assert_eq!(Definition::from(stored), expected);
 }

@@ -33,7 +33,7 @@ impl<S: Clone> Program<S> {
                 effects.push(Effect::Report(Report::Ended { program, pid, status, restart: None }));
                 effects.extend(waiting.into_iter().map(|caller| reply(caller, Response::Exited(status))));
                 match next {
-                    Some(call) => self.begin(now, call, before, effects),
+                    Some(call) => self.begin(now, *call, before, effects),
                     None => self.state = State::Down(rest),
                 }
             }
@@ -56,7 +56,7 @@ impl<S: Clone> Program<S> {
             let report = |program, retry| Report::StartFailed { program, reason: reason.to_owned(), retry };
             self.die(now, Some(Duration::ZERO), report, effects);
         } else if let State::Starting { before, .. } = &self.state {
-            self.state = match before {
+            self.state = match &**before {
                 Memory::Due { at, .. } => State::Backoff { until: *at },
                 Memory::Stopped(_) => State::Down(Rest::Stopped),
                 Memory::Failed(_) => State::Down(Rest::Failed),

@@ -47,10 +47,10 @@ impl<S: Clone> Program<S> {
                 let Call { caller, stdio, .. } = &call;
                 let stop = Call { caller: *caller, arguments: Vec::new(), stdio: stdio.clone() };
                 effects.push(self.stop_effect(now, &run, stop));
-                let (next, patience) = (Some(call), run.patience(now));
+                let (next, patience) = (Some(call.into()), run.patience(now));
                 self.state = State::Stopping { run, waiting: Vec::new(), next, rest: Rest::Idle, patience };
             }
-            (State::Stopping { next: next @ None, .. }, None) => *next = Some(call),
+            (State::Stopping { next: next @ None, .. }, None) => *next = Some(call.into()),
         }
     }
 

@@ -15,20 +15,21 @@ use crate::supervisor::event::{Caller, Effect, Process, Signal, Timestamp};
 use crate::supervisor::memory::Memory;
 use crate::supervisor::program::Program;
 
+/// Each program has one, so what is rare and large is kept elsewhere.
 #[derive(Clone, Debug)]
 pub(crate) enum State<S> {
     Down(Rest),
     /// Until its process has put itself on record, what is there is from before; should the start fail, it is so again.
     Starting {
         definition: Arc<Definition>,
-        before: Memory,
+        before: Box<Memory>,
     },
     Up(Run),
     /// Restarting, if a start comes `next`.
     Stopping {
         run: Run,
         waiting: Vec<Caller>,
-        next: Option<Call<S>>,
+        next: Option<Box<Call<S>>>,
         rest: Rest,
         patience: Patience,
     },

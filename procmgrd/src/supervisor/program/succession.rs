@@ -20,7 +20,7 @@ impl<S: Clone> Program<S> {
             State::Down(Rest::Idle) => Memory::Nothing,
             State::Down(Rest::Stopped) => Memory::Stopped(self.past),
             State::Down(Rest::Failed) => Memory::Failed(self.past),
-            State::Starting { before, .. } => before.clone(),
+            State::Starting { before, .. } => (**before).clone(),
             State::Up(run) => self.memory_of(run, Aim::Run),
             State::Stopping { run, next: Some(_), .. } => self.memory_of(run, Aim::Restart),
             State::Stopping { run, rest: Rest::Stopped, .. } => self.memory_of(run, Aim::Stop),
@@ -90,7 +90,7 @@ impl<S: Clone> Program<S> {
             Aim::End => self.stop_run(now, run, Rest::Idle, Call::of_nobody(), effects),
             Aim::Restart => {
                 effects.push(self.stop_effect(now, &run, Call::of_nobody()));
-                let (next, patience) = (Some(Call::of_nobody()), run.patience(now));
+                let (next, patience) = (Some(Call::of_nobody().into()), run.patience(now));
                 self.state = State::Stopping { run, waiting: Vec::new(), next, rest: Rest::Idle, patience };
             }
         }

@@ -25,7 +25,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use procmgr_config::{Action, Allowed, Config, Definition, Gid, KillMode, OnExit, ProgramName, Rule, Uid};
+use procmgr_config::{
+    Action, Allowed, Config, Definition, Gid, KillMode, OnExit, ProgramName, Rule, Terms, Uid,
+};
 use procmgr_proto::details::ReloadEffect;
 use procmgr_proto::message::{Code, ExitStatus, Invocation, Refusal, Response};
 
@@ -266,7 +268,7 @@ impl World {
 fn define(name: &str, scripts: &[Action]) -> Definition {
     let mut definition = Definition::new(ProgramName::new(name.as_bytes()), Rule::default());
     for action in scripts {
-        let script = Some(format!("{action} {name}").into_bytes());
+        let script = Some(format!("{action} {name}").into_bytes().into());
         definition.define(action.clone(), Rule { script, ..Rule::default() });
     }
     definition
@@ -276,7 +278,8 @@ fn define(name: &str, scripts: &[Action]) -> Definition {
 fn define_anew(name: &str, scripts: &[Action]) -> Definition {
     let before = define(name, scripts);
     Definition::new(before.name.clone(), Rule::default()).with_built_in(|action| {
-        let script = before.rule(action).script.as_ref().map(|script| [script, b" anew".as_slice()].concat());
+        let script = before.rule(action).script.as_ref();
+        let script = script.map(|script| [script, b" anew".as_slice()].concat().into());
         Rule { script, ..Rule::default() }
     })
 }
@@ -292,7 +295,8 @@ fn define_with_delay(name: &str, scripts: &[Action]) -> Definition {
 fn define_for(name: &str, scripts: &[Action], allowed: impl Fn(&Action) -> Allowed) -> Definition {
     let mut definition = define(name, scripts);
     for action in definition.actions().cloned().collect::<Vec<_>>() {
-        let rule = Rule { allowed: allowed(&action), ..definition.rule(&action).clone() };
+        let terms = Terms { allowed: allowed(&action), ..Terms::default() };
+        let rule = Rule::new(definition.rule(&action).script.clone(), terms);
         definition.define(action, rule);
     }
     definition

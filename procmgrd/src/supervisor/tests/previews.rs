@@ -86,7 +86,7 @@ fn what_is_new_and_what_is_gone_is_told_and_what_stays_is_not() {
 fn what_changes_is_told_by_its_keys() {
     let mut changed = define_anew("game", &[Start, Stop]);
     changed.restart_delay = Some(Duration::from_secs(1));
-    changed.define(Action::from_name(b"dance"), Rule { script: Some(Vec::new()), ..Rule::default() });
+    changed.define(Action::from_name(b"dance"), Rule { script: Some(Box::default()), ..Rule::default() });
     let mut world = World::of(&[&define("game", &[Start, Stop])]);
     assert_eq!(
         world.preview_and_configure(&[&changed]),

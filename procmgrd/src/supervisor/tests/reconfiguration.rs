@@ -294,7 +294,7 @@ fn a_right_that_is_granted_does_not_open_another_script_of_the_old_definition() 
     let mut world = World::up(&define("game", &[Start, Stop]));
     let tamed = define_for("game", &[Start, Stop], |_| for_anna());
     let tamed = Definition::new(tamed.name.clone(), Rule::default()).with_built_in(|action| Rule {
-        script: (*action == Start || *action == Stop).then(|| b"tame".to_vec()),
+        script: (*action == Start || *action == Stop).then(|| b"tame"[..].into()),
         ..tamed.rule(action).clone()
     });
     world.configure(&[&tamed]);

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use procmgr_config::{Action, Allowed, Definition, KillMode, ProgramName, Rule};
+use procmgr_config::{Action, Allowed, Definition, KillMode, ProgramName, Rule, Terms};
 use procmgr_proto::message::ExitStatus;
 use proptest::bool::weighted;
 use proptest::collection::vec;
@@ -56,10 +56,9 @@ fn configuration() -> impl Strategy<Value = Vec<Definition>> {
 
 fn definition(name: &'static str) -> impl Strategy<Value = Definition> {
     let rule = |has_script| {
-        (weighted(has_script), any::<bool>()).prop_map(|(has_script, is_for_anna)| Rule {
-            script: has_script.then(Vec::new),
-            allowed: Allowed::new(Vec::from_iter(is_for_anna.then_some(ANNA)), []),
-            ..Rule::default()
+        (weighted(has_script), any::<bool>()).prop_map(|(has_script, is_for_anna)| {
+            let allowed = Allowed::new(Vec::from_iter(is_for_anna.then_some(ANNA)), []);
+            Rule::new(has_script.then(Box::default), Terms { allowed, ..Terms::default() })
         })
     };
     let actions = || Action::BUILT_IN.into_iter().chain([Action::from_name(b"dance")]);

@@ -27,7 +27,7 @@ const NAMES: [&str; 7] = ["down", "stopped", "up", "stopping", "restarting", "fa
 fn definition(name: &str) -> Definition {
     let mut definition =
         Definition::new(ProgramName::new(name.as_bytes()), Rule::default()).with_built_in(|action| Rule {
-            script: (*action == Action::Start).then(|| b"start".to_vec()),
+            script: (*action == Action::Start).then(|| b"start"[..].into()),
             ..Rule::default()
         });
     definition.restart_delay = ["backoff", "failed"].contains(&name).then_some(Duration::from_secs(1000));
