@@ -31,12 +31,14 @@ use crate::dist::trial::Former;
 /// # Errors
 /// If something cannot be made, is not the same again, or does not do what it is to do.
 pub(crate) fn run(options: &[&str]) -> Result<(), String> {
-    let (is_checked, trial) = match options {
-        [] => (false, None),
-        ["--check"] => (true, None),
-        ["--test"] => (false, Some(Former::Made)),
-        ["--check", "--test"] => (true, Some(Former::Made)),
-        ["--test", "--against", folder] => (false, Some(Former::In(folder.into()))),
+    let (is_checked, rest) = match options {
+        ["--check", rest @ ..] => (true, rest),
+        rest => (false, rest),
+    };
+    let trial = match rest {
+        [] => None,
+        ["--test"] => Some(Former::Made),
+        ["--test", "--against", folder] => Some(Former::In(folder.into())),
         _ => return Err("usage: cargo xtask dist [--check] [--test [--against FOLDER]]".to_owned()),
     };
     let release = Release::of_this_repository()?;

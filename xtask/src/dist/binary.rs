@@ -113,3 +113,14 @@ fn cargo_home() -> PathBuf {
 pub(super) const VENDORED: &str = "vendor";
 
 const CRATES: &str = "/usr/src/crates";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_executable_that_would_load_libraries_is_known_by_what_it_reads() {
+        assert!(asks_name_services(b"\x7fELF\0/etc/nsswitch.conf\0"));
+        assert!(!asks_name_services(b"\x7fELF\0/etc/passwd\0/etc/nsswitch\0"));
+    }
+}
