@@ -5,6 +5,8 @@
 
 mod activation;
 mod background;
+#[cfg(feature = "benchmark")]
+pub mod benchmark;
 mod clock;
 mod config_source;
 mod connection;

@@ -20,10 +20,18 @@ const ARROWS: [(&str, &[&str]); 7] = [
 ];
 
 /// Paths of other people's crates, and the files that may name them, tests aside.
-const ADAPTERS: [(&str, &[&str]); 19] = [
+const ADAPTERS: [(&str, &[&str]); 20] = [
     ("bincode", &["procmgr-proto/src/codec.rs"]),
     ("clap", &["src/args.rs"]),
     ("crc32fast", &["procmgrd/src/state/line.rs"]),
+    (
+        "divan",
+        &[
+            "procmgr-config/benches/parser.rs",
+            "procmgr-proto/benches/codec.rs",
+            "procmgrd/benches/supervisor.rs",
+        ],
+    ),
     ("env_logger", &["src/logging.rs"]),
     ("humantime", &["procmgr-cli/src/time.rs", "src/logging.rs"]),
     (
@@ -164,7 +172,7 @@ const ADAPTERS: [(&str, &[&str]); 19] = [
     ),
     ("signal_hook", &["procmgr-cli/src/reader.rs", "procmgrd/src/signals.rs"]),
     ("strsim", &["procmgr-config/src/check.rs"]),
-    ("tempfile", &["xtask/src/demo/session.rs", "xtask/src/stage.rs"]),
+    ("tempfile", &["procmgr-config/benches/parser.rs", "xtask/src/demo/session.rs", "xtask/src/stage.rs"]),
     ("unicode_width", &["procmgr-cli/src/text.rs"]),
 ];
 
