@@ -44,6 +44,11 @@ eventually() {
     done
 }
 
+# lacks WHAT UNWANTED GOT
+lacks() {
+    [[ $3 != *"$2"* ]] || fail "$1: wanted nothing with '$2', got '$3'"
+}
+
 # Prints the PID of a program, as the daemon tells it.
 pid_of() {
     procmgr -a --json | sed -n 's/.*"program":"'"$1"'".*"pid":\([0-9]*\),.*/\1/p'
@@ -58,6 +63,20 @@ daemon() {
             return
         fi
     done
+}
+
+# frozen COMMAND...: runs it while the daemon does not answer.
+frozen() {
+    local daemon
+    daemon=$(daemon)
+    kill -STOP "$daemon"
+    "$@"
+    kill -CONT "$daemon"
+}
+
+# elsewhere COMMAND...: runs it in an environment that leads to another daemon.
+elsewhere() {
+    PROCMGR_SOCKET=/nowhere/socket PROCMGR_CONFFILE=/nowhere/file "$@"
 }
 
 SOCKET=/run/redis.sock

@@ -7,6 +7,12 @@ old=$(echo /trial/old/*.deb) new=$(echo /trial/new/*.deb)
 init=/etc/init.d/procmgr
 config=/etc/procmgr.cfg
 
+# pack FOLDER: makes a package of what is in that folder, and prints where it is.
+pack() {
+    dpkg-deb --root-owner-group --build "$1" "$1.deb" >/dev/null
+    echo "$1.deb"
+}
+
 policy() {
     printf '#!/bin/sh\nexit %s\n' "$1" >/usr/sbin/policy-rc.d
     chmod 755 /usr/sbin/policy-rc.d
@@ -45,12 +51,14 @@ status 0 $init stop
 status 7 $init reload
 status 0 $init try-restart
 status 3 $init status
-status 2 $init nonsense
+status 3 $init nonsense
 status 0 $init start
 daemon=$(daemon)
-kill -STOP "$daemon"
-status 4 $init status
-kill -CONT "$daemon"
+frozen status 4 $init status
+frozen status 1 $init try-restart
+frozen status 1 $init start
+frozen status 1 $init stop
+is 'the daemon' "$daemon" "$(daemon)"
 kill -KILL "$daemon"
 eventually bash -c '! procmgr -q -t'
 status 1 $init status
@@ -61,6 +69,33 @@ mv $config $config.away
 status 6 $init restart
 mv $config.away $config
 status 0 $init start
+mv /usr/bin/procmgr /usr/bin/procmgr.away
+status 0 $init start
+status 5 $init reload
+mv /usr/bin/procmgr.away /usr/bin/procmgr
+
+say 'the init script means its own daemon, and needs no functions of others'
+elsewhere status 0 $init status
+elsewhere status 0 $init restart
+mv /lib/lsb/init-functions /lib/lsb/away
+status 0 $init restart
+contains 'what is said' 'procmgr runs' "$($init status)"
+mv /lib/lsb/away /lib/lsb/init-functions
+
+say 'with a configuration elsewhere, the same daemon is started, asked, upgraded and stopped'
+status 0 $init stop
+echo 'socket-path = /run/other' >/etc/other.cfg
+echo 'CONFIG=/etc/other.cfg' >/etc/default/procmgr
+status 0 $init start
+status 0 procmgr -c /etc/other.cfg -q -t
+status 1 procmgr -q -t
+status 0 $init reload
+status 0 $init status
+contains 'what is said' 'goes on as this version' "$(elsewhere dpkg -i "$old" 2>&1)"
+status 0 $init stop
+status 1 procmgr -c /etc/other.cfg -q -t
+rm /etc/other.cfg /etc/default/procmgr
+status 0 $init start
 
 say 'a redis with data and a connection'
 configure_redis
@@ -70,12 +105,60 @@ redis_is running
 daemon=$(daemon)
 
 say 'an upgrade: the same daemon process, the same redis, the same connection'
-dpkg -i "$new" || fail 'it cannot be upgraded'
+elsewhere dpkg -i "$new" || fail 'it cannot be upgraded'
 is 'the daemon' "$daemon" "$(daemon)"
 is 'what the daemon executes' /usr/bin/procmgr "$(readlink "/proc/$daemon/exe")"
 is 'the version' "procmgr $(dpkg-deb -f "$new" Version | cut -d- -f1)" "$(procmgr -V)"
 redis_is running
 grep -q prog-redis $config || fail 'the configuration was replaced'
+
+say 'a configuration that both have changed is asked about, and that of the administrator stays'
+dpkg-deb --raw-extract "$new" /trial/comment
+echo '# Another comment.' >>/trial/comment/etc/procmgr.cfg
+contains 'what is said' "Configuration file '$config'" "$(dpkg -i "$(pack /trial/comment)" 2>&1 <<<N)"
+grep -q prog-redis $config || fail 'the configuration was replaced'
+grep -q 'Another comment' $config.dpkg-* || fail 'the other one is not beside it'
+dpkg -i --force-confold "$new" >/dev/null 2>&1 || fail 'it cannot be put back'
+rm $config.dpkg-*
+is 'the daemon' "$daemon" "$(daemon)"
+redis_is running
+
+say 'a version that cannot take over: the former one goes on, which is told, and is no failure'
+dpkg-deb --raw-extract "$new" /trial/unable
+mv /trial/unable/usr/bin/procmgr /usr/local/bin/able
+cat >/trial/unable/usr/bin/procmgr <<'END'
+#!/bin/sh
+for word; do [ "$word" != -d ] || exit 1; done
+exec /usr/local/bin/able "$@"
+END
+chmod 755 /trial/unable/usr/bin/procmgr
+told=$(dpkg -i "$(pack /trial/unable)" 2>&1) || fail "it cannot be installed: $told"
+contains 'what is said' 'goes on as the former version: ERROR: (SPAWN)' "$told"
+is 'the daemon' "$daemon" "$(daemon)"
+redis_is running
+
+say 'an upgrade that breaks off leaves daemon and redis as they are'
+dpkg -i "$new" >/dev/null 2>&1 || fail 'it cannot be upgraded'
+rm /usr/local/bin/able
+dpkg-deb --raw-extract "$new" /trial/broken
+printf '#!/bin/sh\nexit 1\n' >/trial/broken/DEBIAN/preinst
+chmod 755 /trial/broken/DEBIAN/preinst
+status 1 dpkg -i "$(pack /trial/broken)"
+is 'the daemon' "$daemon" "$(daemon)"
+is 'what the daemon executes' /usr/bin/procmgr "$(readlink "/proc/$daemon/exe")"
+redis_is running
+
+say 'a daemon that does not answer, or not where it is looked for, is left as it is, and no second one is started'
+contains 'what is said' 'goes on as the former version' "$(frozen dpkg -i "$old" 2>&1)"
+eventually procmgr -q -t
+is 'the daemon' "$daemon" "$(daemon)"
+sed -i '1i socket-path = /run/other' $config
+contains 'what is said' 'goes on as the former version' "$(dpkg -i "$new" 2>&1)"
+[[ ! -e /run/other ]] || fail 'a second daemon was started'
+status 4 $init status
+sed -i 1d $config
+is 'the daemon' "$daemon" "$(daemon)"
+redis_is running
 
 say 'an upgrade that a policy does not allow leaves all as it is'
 policy 101
@@ -95,8 +178,13 @@ is 'the daemon' "$daemon" "$(daemon)"
 redis_is 'running adopted'
 status 0 $init restart
 
+say 'a daemon that cannot be stopped keeps the package from being removed'
+frozen status 1 dpkg --remove procmgr
+status 0 $init status
+redis_is 'running adopted'
+
 say 'removed: the daemon is stopped, and what goes on is told'
-contains 'what is said' "\"redis\", pid $redis_pid" "$(dpkg --remove procmgr 2>&1)"
+contains 'what is said' "\"redis\", pid $redis_pid" "$(elsewhere dpkg --remove procmgr 2>&1)"
 is 'the daemon' '' "$(daemon)"
 redis_went_on
 [[ -e $config ]] || fail 'the configuration is gone'
@@ -105,8 +193,32 @@ status 3 $init status
 say 'installed again: the daemon takes redis over'
 dpkg -i "$new" >/dev/null || fail 'it cannot be installed again'
 redis_is 'running adopted'
-procmgr redis stop || true
 
-say 'purged: nothing is left'
-dpkg --purge procmgr
+say 'removed while there is no daemon: what goes on is told nevertheless, and nothing else'
+printf '[prog-für]\ncmd-start = exec sleep 1000\n[prog-gone]\ncmd-start = exec sleep 1000\n' >>$config
+status 0 $init reload
+procmgr für start
+procmgr gone start
+procmgr gone stop || true
+other=$(pid_of für)
+kill -KILL "$(daemon)"
+eventually bash -c '! procmgr -q -t'
+told=$(dpkg --remove procmgr 2>&1)
+contains 'what is said' "\"redis\", pid $redis_pid" "$told"
+contains 'what is said' "\"für\", pid $other" "$told"
+lacks 'what is said' '"gone"' "$told"
+
+say 'purged: what goes on is told once more, and nothing is left'
+contains 'what is said' "\"redis\", pid $redis_pid" "$(dpkg --purge procmgr 2>&1)"
+redis_went_on
+is 'what is left' '' "$(leftovers)"
+
+say 'purged at once, with a program that runs'
+dpkg -i "$new" >/dev/null || fail 'it cannot be installed again'
+printf '[prog-web]\ncmd-start = exec sleep 1000\n' >>$config
+status 0 $init reload
+procmgr web start
+web=$(pid_of web)
+contains 'what is said' "\"web\", pid $web" "$(dpkg --purge procmgr 2>&1)"
+[[ -d /proc/$web ]] || fail 'it was stopped'
 is 'what is left' '' "$(leftovers)"

@@ -26,6 +26,27 @@ status 0 service start
 status 0 service status
 status 0 procmgr -q -t
 
+say 'the service means its own daemon, and does not take one that hangs for none'
+elsewhere status 0 service status
+frozen status 4 service status
+frozen status 1 service stop
+status 0 service status
+status 0 procmgr -q -t
+
+say 'with a configuration elsewhere, the same daemon is started, asked and stopped'
+status 0 service stop
+echo 'socket-path = /run/other' >/etc/other.cfg
+mkdir -p /etc/conf.d
+echo 'procmgr_config=/etc/other.cfg' >/etc/conf.d/procmgr
+status 0 service start
+status 0 procmgr -c /etc/other.cfg -q -t
+status 1 procmgr -q -t
+status 0 service reload
+status 0 service stop
+status 1 procmgr -c /etc/other.cfg -q -t
+rm /etc/other.cfg /etc/conf.d/procmgr
+status 0 service start
+
 say 'a redis with data and a connection'
 configure_redis
 status 0 service reload

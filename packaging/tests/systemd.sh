@@ -39,10 +39,19 @@ systemctl reload procmgr.service
 
 say 'an upgrade: the same daemon process, the same redis, the same connection'
 daemon=$(main_pid)
-dpkg -i "$new" || fail 'it cannot be upgraded'
+elsewhere dpkg -i "$new" || fail 'it cannot be upgraded'
 is 'the daemon' "$daemon" "$(main_pid)"
 is 'what the daemon executes' /usr/bin/procmgr "$(readlink "/proc/$daemon/exe")"
 is 'the service' active "$(systemctl is-active procmgr.service)"
+redis_is running
+
+say 'a daemon that does not answer, or not where it is looked for, goes on as the former version, and that is told'
+contains 'what is said' 'goes on as the former version' "$(frozen dpkg -i "$old" 2>&1)"
+eventually procmgr -q -t
+sed -i '1i socket-path = /run/other' /etc/procmgr.cfg
+contains 'what is said' 'goes on as the former version' "$(dpkg -i "$new" 2>&1)"
+sed -i 1d /etc/procmgr.cfg
+is 'the daemon' "$daemon" "$(main_pid)"
 redis_is running
 
 say 'the service is restarted, and redis goes on'
@@ -69,10 +78,46 @@ is_active procmgr.service && fail 'the upgrade has started it'
 redis_is 'running adopted'
 is_active procmgr.service || fail 'it was not started'
 
+say 'a service that is masked stays so'
+systemctl --quiet disable --now procmgr.socket
+systemctl stop procmgr.service
+systemctl --quiet mask procmgr.service
+dpkg -i "$old" >/dev/null 2>&1 || fail 'it cannot be put back'
+is 'the service' masked "$(systemctl is-enabled procmgr.service || true)"
+is 'the daemon' '' "$(daemon)"
+systemctl --quiet unmask procmgr.service
+
+say 'with a configuration elsewhere, the daemon is started, reloaded and upgraded'
+sed 's/^# scene/socket-path = \/run\/other\nstate-path = \/run\/procmgr.state\n&/' /etc/procmgr.cfg >/etc/other.cfg
+mkdir /etc/systemd/system/procmgr.service.d
+printf '[Service]\nEnvironment=PROCMGR_CONFFILE=/etc/other.cfg\n' >/etc/systemd/system/procmgr.service.d/file.conf
+systemctl daemon-reload
+systemctl --quiet enable --now procmgr.service
+status 0 procmgr -c /etc/other.cfg -q -t
+status 0 systemctl reload procmgr.service
+contains 'what is said' 'goes on as this version' "$(dpkg -i "$new" 2>&1)"
+is 'the list' 'redis: running adopted' "$(procmgr -c /etc/other.cfg -a)"
+rm -r /etc/systemd/system/procmgr.service.d /etc/other.cfg
+systemctl daemon-reload
+systemctl restart procmgr.service
+redis_is 'running adopted'
+
 say 'removed: the daemon is stopped, and what goes on is told'
-contains 'what is said' "\"redis\", pid $redis_pid" "$(dpkg --remove procmgr 2>&1)"
+systemctl --quiet enable --now procmgr.socket 2>/dev/null || true
+contains 'what is said' "\"redis\", pid $redis_pid" "$(elsewhere dpkg --remove procmgr 2>&1)"
 is_active procmgr.service && fail 'it runs'
 is_active procmgr.socket && fail 'its socket is there'
+redis_went_on
+
+say 'a daemon that was started by hand is upgraded and stopped as well'
+dpkg -i "$old" >/dev/null 2>&1 || fail 'it cannot be installed again'
+systemctl --quiet disable --now procmgr.service procmgr.socket
+procmgr -d
+daemon=$(daemon)
+contains 'what is said' 'goes on as this version' "$(dpkg -i "$new" 2>&1)"
+is 'the daemon' "$daemon" "$(daemon)"
+contains 'what is said' "\"redis\", pid $redis_pid" "$(dpkg --remove procmgr 2>&1)"
+is 'the daemon' '' "$(daemon)"
 redis_went_on
 
 say 'installed again: the daemon takes redis over'
@@ -84,3 +129,26 @@ procmgr redis stop || true
 say 'purged: nothing is left'
 dpkg --purge procmgr
 is 'what is left' '' "$(leftovers)"
+
+say 'the system goes down: with on-exit = stop, programs are stopped by their scripts (judged when it is down)'
+dpkg -i "$new" >/dev/null 2>&1 || fail 'it cannot be installed again'
+cat >/etc/procmgr.cfg <<END
+on-exit = stop
+[prog-web]
+cmd-start = exec sleep 1000
+cmd-stop = echo done > /trial/farewell; kill \$PID
+END
+systemctl reload procmgr.service
+procmgr web start
+cat >/run/systemd/system/judge.service <<END
+[Unit]
+# So it is stopped behind it.
+Before=procmgr.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/rm -f /trial/farewell
+ExecStop=/bin/sh -c 'test -e /trial/farewell || { echo FAILED: it was not stopped >>/trial/log; echo 1 >/trial/outcome; }'
+END
+systemctl daemon-reload
+systemctl start judge.service

@@ -74,9 +74,9 @@ fn make(release: &Release) -> Result<Vec<PathBuf>, String> {
     Ok(made)
 }
 
-/// Returns what package scripts say when a package is removed.
-fn farewell(release: &Release) -> Result<String, String> {
-    release.fill("packaging/farewell.sh", &[])
+/// Returns what the scripts of all kinds of package begin with.
+fn shared(release: &Release) -> Result<String, String> {
+    release.fill("packaging/shared.sh", &[])
 }
 
 fn write_sums(folder: &Path, packages: &[PathBuf]) -> Result<PathBuf, String> {

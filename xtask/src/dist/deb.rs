@@ -10,7 +10,7 @@ use crate::dist::content::{Kind, Packed, of_kind};
 use crate::dist::release::Release;
 use crate::dist::tools::{because, run, tool};
 use crate::dist::tree::Tree;
-use crate::dist::{farewell, inventory::Inventory, licence};
+use crate::dist::{inventory::Inventory, licence, shared};
 
 /// Makes the package and returns where it is.
 pub(super) fn make(
@@ -64,10 +64,10 @@ fn control(release: &Release, files: &[Packed], depends: &str, size: u64) -> Res
         Packed::text("DEBIAN/control", release.fill("packaging/debian/control", &values)?),
         Packed::text("DEBIAN/conffiles", kept.concat()),
     ];
-    let farewell = farewell(release)?;
+    let shared = shared(release)?;
     for script in ["postinst", "prerm", "postrm"] {
         let path = format!("packaging/debian/{script}");
-        let text = release.fill(&path, &[("# @FAREWELL@\n", farewell.as_str())])?;
+        let text = release.fill(&path, &[("# @SHARED@\n", shared.as_str())])?;
         control.push(Packed::text(&format!("DEBIAN/{script}"), text).executable());
     }
     Ok(control)

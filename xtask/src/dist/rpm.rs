@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::dist::content::{Kind, Packed, of_kind};
-use crate::dist::farewell;
 use crate::dist::release::Release;
+use crate::dist::shared;
 use crate::dist::tools::{because, run, tool};
 use crate::dist::tree::Tree;
 
@@ -24,13 +24,13 @@ pub(super) fn make(release: &Release, files: &[Packed]) -> Result<PathBuf, Strin
         list.extend(["%dir /", folder, "\n"]);
     }
     tree.settle()?;
-    let farewell = farewell(release)?;
+    let shared = shared(release)?;
     let date = release.date("+%a %b %d %Y")?;
     let values = [
         ("@TREE@", tree.folder.to_str().ok_or("dist: the path of the packages is no text")?),
         ("@FILES@", list.trim_end()),
         ("@DATE@", date.as_str()),
-        ("# @FAREWELL@\n", farewell.as_str()),
+        ("# @SHARED@\n", shared.as_str()),
     ];
     let work = Tree::new(release, "rpmbuild")?.folder;
     let spec = work.join("procmgr.spec");

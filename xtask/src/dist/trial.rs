@@ -118,9 +118,10 @@ fn scripts(release: &Release) -> Result<Vec<PathBuf>, String> {
     paths.map_err(|error| format!("dist: cannot look for the scenes: {error}"))
 }
 
-const SCENES: [Scene; 5] = [
+const SCENES: [Scene; 6] = [
     Scene { name: "debian", place: Place::Debian, package: ".deb", guests: &[] },
     Scene { name: "rpm", place: Place::Debian, package: ".rpm", guests: &[] },
+    Scene { name: "rpm-systemd", place: Place::BootedDebian, package: ".rpm", guests: &[] },
     Scene {
         name: "openrc",
         place: Place::Debian,

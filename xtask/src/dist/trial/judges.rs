@@ -42,7 +42,7 @@ pub(super) fn ask(release: &Release) -> Result<Vec<String>, String> {
     Ok(skipped)
 }
 
-const SCRIPTS: [&str; 8] = [
+const SCRIPTS: [&str; 9] = [
     "packaging/sysv/procmgr",
     "packaging/openrc/procmgr",
     "packaging/tests/bare.sh",
@@ -50,6 +50,7 @@ const SCRIPTS: [&str; 8] = [
     "packaging/tests/debian.sh",
     "packaging/tests/openrc.sh",
     "packaging/tests/rpm.sh",
+    "packaging/tests/rpm-systemd.sh",
     "packaging/tests/systemd.sh",
 ];
 
