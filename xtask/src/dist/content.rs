@@ -174,6 +174,7 @@ const TABLE: &[Row] = &[
     row("packaging/sysv/procmgr", "usr/share/doc/procmgr/init/sysv/", Form::Plain, TARBALL),
     row("packaging/openrc/procmgr", "usr/share/doc/procmgr/init/openrc/", Form::Plain, TARBALL),
     row("packaging/rsyslog/procmgr.conf", "usr/share/doc/procmgr/examples/rsyslog/", Form::Plain, ALL),
+    row("packaging/logrotate/procmgr", "usr/share/doc/procmgr/examples/logrotate/", Form::Plain, ALL),
     row("packaging/man", "usr/share/man/man@SECTION@/", Form::Compressed, ALL),
     row(
         "packaging/completions/procmgr.bash",

@@ -1,4 +1,4 @@
-//! What others say of the packages: `lintian`, `rpmlint`, and `shellcheck` of the scripts in them.
+//! What others say of the packages: `lintian`, `rpmlint`, and of what is in them `shellcheck` and `logrotate`.
 //!
 //! What the packages do is not looked at here.
 
@@ -28,6 +28,10 @@ pub(super) fn ask(release: &Release) -> Result<Vec<String>, String> {
         run(tool("shellcheck").current_dir(&release.root).args(SCRIPTS))?;
         let inside = release.folder.join("trees/deb/DEBIAN");
         run(tool("shellcheck").current_dir(inside).args(["postinst", "prerm", "postrm"]))?;
+    }
+    if is_asked("logrotate") {
+        let example = release.root.join("packaging/logrotate/procmgr");
+        run(tool("logrotate").args(["--debug", "--state", "/dev/null"]).arg(example))?;
     }
     if is_asked("lintian") {
         show(
