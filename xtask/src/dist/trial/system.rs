@@ -192,7 +192,7 @@ const PASSWD: &str = "root:x:0:0:root:/:/bin/sh\nworker:x:1000:100::/:/bin/sh\n"
 const GROUP: &str = "root:x:0:\nusers:x:100:\nhelpers:x:2000:worker\n";
 
 /// How many seconds a scene may take.
-const PATIENCE: &str = "300";
+const PATIENCE: &str = "600";
 
 const UNIT: &str = "\
 [Unit]
