@@ -1,18 +1,21 @@
 //! The grammar of the command line; the only file that names clap.
 //!
-//! Which of its words go together is judged in `sense`; what they mean to the daemon or the client is not known here.
+//! Which words there are is said in `options`, and judged in `sense` which go together; what they mean to the daemon or the client is not known here.
 
+mod options;
 mod sense;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::ValueParser;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{Arg, ArgAction, ArgMatches};
 use procmgr_cli::{Command, Format};
 use procmgrd::Autostart;
 
+use crate::args::options::{CommandOption, OPTIONS, Takes, Told};
 use crate::defaults;
 use crate::logging::LogArgs;
 
@@ -71,114 +74,115 @@ pub(crate) enum Refused {
     Usage(String),
 }
 
-/// An init-like process manager: named programs, rights per action, the caller's own standard streams
-#[derive(Debug, Parser)]
-#[command(
-    name = "procmgr",
-    version = defaults::VERSION,
-    args_override_self = true,
-    disable_help_subcommand = true,
-    override_usage = "procmgr [OPTIONS] [PROGRAM ACTION [ARGS]...]"
-)]
+/// The words of a command line, as they are given.
+#[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line, not a state")]
 struct Raw {
-    /// Configuration file
-    #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where to log: a syslog facility, `stderr`, or, given twice, both
-    #[arg(short, long, value_name = "LOG", action = clap::ArgAction::Append)]
     log: Vec<String>,
-    /// What to log: DEBUG, INFO, NOTE, WARN, ERROR, CRITICAL or FATAL
-    #[arg(short = 'L', long, value_name = "LEVEL", default_value = "NOTE")]
-    loglevel: String,
-    /// File that tells the daemon's PID
-    #[arg(short = 'P', long, alias = "pid", value_name = "FILE")]
+    loglevel: Option<String>,
     pidfile: Option<PathBuf>,
-    /// Tell nothing but errors (not with -d)
-    #[arg(short, long)]
     quiet: bool,
-    /// Wait no longer than that, such as 5 or 0.5; what was asked for goes on (not with -d)
-    #[arg(long, value_name = "SECONDS", allow_hyphen_values = true)]
     timeout: Option<String>,
-    /// Succeed if there is nothing to do: start of what runs, stop of what is down
-    #[arg(long)]
     idempotent: bool,
-    /// Start the daemon
-    #[arg(short, long)]
     daemon: bool,
-    /// Stay in the foreground (with -d)
-    #[arg(short, long)]
     foreground: bool,
-    /// Programs to start with the daemon: a group number, `yes` (group 1) or `no` (with -d)
-    #[arg(short = 'A', long, value_name = "GROUP")]
     autostart: Option<String>,
-    /// Check whether the daemon is running
-    #[arg(short, long)]
     test: bool,
-    /// Stop the daemon, and return when it is gone
-    #[arg(short, long)]
     stop: bool,
-    /// Have the daemon reload its configuration
-    #[arg(short, long)]
     reload: bool,
-    /// Only show what would change (with -r)
-    #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Have the daemon execute its executable anew, in place
-    #[arg(short, long)]
     upgrade: bool,
-    /// List the programs
-    #[arg(short, long)]
     all: bool,
-    /// End names and words with NUL bytes (with -a or --allowed)
-    #[arg(short = '0', long)]
     null: bool,
-    /// Show a table: PID, since, restarts, last exit, next start (with -a)
-    #[arg(long)]
     long: bool,
-    /// Tell whatever is wrong or remarkable about the configuration file
-    #[arg(long)]
     check: bool,
-    /// List what you may do
-    #[arg(long)]
     allowed: bool,
-    /// Show each change of a program as it happens
-    #[arg(long)]
     watch: bool,
-    /// Show JSON, an object in each line (with -a, -t, -r -n, --check, --allowed or --watch)
-    #[arg(long)]
     json: bool,
-    /// Program, action and arguments of the action
-    // The first word ends our options: whatever follows belongs to the script.
-    #[arg(trailing_var_arg = true, hide = true)]
+    /// Program, action and arguments of the action.
     words: Vec<OsString>,
 }
 
 /// Reads the command line, the name of the program first.
 pub(crate) fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Args, Refused> {
-    let constants = format!(
-        "Without -d, -t, -s, -r, -u, -a, --check, --allowed and --watch, the action is performed on the program.\n\n\
-         Configuration file: -c, else $PROCMGR_CONFFILE, else {}\n\
-         Socket: $PROCMGR_SOCKET (client only), else socket-path of the configuration, else {}\n\
-         Shell of scripts: {}\nPATH of scripts: {}",
-        defaults::CONFFILE,
-        defaults::SOCKET,
-        defaults::ACTION_SHELL,
-        defaults::ACTION_PATH
-    );
-    let matches = Raw::command().after_help(constants).try_get_matches_from(line);
-    let raw = matches.and_then(|matches| Raw::from_arg_matches(&matches)).map_err(|error| refused(&error))?;
-    sense::judge(raw).map_err(Refused::Usage)
+    let matches = grammar().try_get_matches_from(line).map_err(|error| refused(&error))?;
+    sense::judge(Raw::of(matches)).map_err(Refused::Usage)
 }
 
-/// Returns what clap has to say: the help, or the first of its lines, without its preface.
+/// Returns the words that there are. None of them has a help text, and no flag a default: building those would be most
+/// of what a client does.
+fn grammar() -> clap::Command {
+    let option = |option: CommandOption| {
+        let CommandOption { long, alias, short, takes } = option;
+        let mut arg = Arg::new(long).long(long).short(short);
+        if let Some(alias) = alias {
+            arg = arg.alias(alias);
+        }
+        match takes {
+            Takes::Nothing => arg.action(ArgAction::Set).num_args(0),
+            Takes::NothingElse(Told::Help) => arg.action(ArgAction::Help),
+            Takes::NothingElse(Told::Version) => arg.action(ArgAction::Version),
+            Takes::Path(name) => arg.value_name(name).value_parser(ValueParser::path_buf()),
+            Takes::Word(name) => arg.value_name(name),
+            Takes::Words(name) => arg.value_name(name).action(ArgAction::Append),
+            Takes::Number(name) => arg.value_name(name).allow_hyphen_values(true),
+        }
+    };
+    // The first word ends our options: whatever follows belongs to the script.
+    let words = Arg::new(WORDS).num_args(0..).trailing_var_arg(true).value_parser(ValueParser::os_string());
+    clap::Command::new("procmgr")
+        .version(defaults::VERSION)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .args_override_self(true)
+        .args(OPTIONS.into_iter().map(option))
+        .arg(words)
+}
+
+impl Raw {
+    fn of(mut matches: ArgMatches) -> Self {
+        let is_given = |option| matches.contains_id(option);
+        Self {
+            quiet: is_given("quiet"),
+            idempotent: is_given("idempotent"),
+            daemon: is_given("daemon"),
+            foreground: is_given("foreground"),
+            test: is_given("test"),
+            stop: is_given("stop"),
+            reload: is_given("reload"),
+            dry_run: is_given("dry-run"),
+            upgrade: is_given("upgrade"),
+            all: is_given("all"),
+            null: is_given("null"),
+            long: is_given("long"),
+            check: is_given("check"),
+            allowed: is_given("allowed"),
+            watch: is_given("watch"),
+            json: is_given("json"),
+            config: matches.remove_one("config"),
+            log: matches.remove_many("log").map(Iterator::collect).unwrap_or_default(),
+            loglevel: matches.remove_one("loglevel"),
+            pidfile: matches.remove_one("pidfile"),
+            timeout: matches.remove_one("timeout"),
+            autostart: matches.remove_one("autostart"),
+            words: matches.remove_many(WORDS).map(Iterator::collect).unwrap_or_default(),
+        }
+    }
+}
+
+/// Returns what there is to tell: the help, the version, or the first line of what clap has to say, without its preface.
 fn refused(error: &clap::Error) -> Refused {
-    let text = error.render().to_string();
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Refused::Help(format!("{}\n", text.trim_end())),
+        ErrorKind::DisplayHelp => Refused::Help(options::help()),
+        ErrorKind::DisplayVersion => Refused::Help(format!("procmgr {}\n", defaults::VERSION)),
         _ => {
+            let text = error.render().to_string();
             let reason = text.lines().next().unwrap_or_default();
             Refused::Usage(reason.strip_prefix("error: ").unwrap_or(reason).to_owned())
         }
     }
 }
+
+/// The name of what is no option.
+const WORDS: &str = "words";

@@ -72,7 +72,7 @@ pub(super) fn judge(raw: Raw) -> Result<Args, String> {
     }
     complain_of_strays(&raw, option)?;
     complain_of_contradictions(&raw)?;
-    let log = log_args(&raw.log, &raw.loglevel)?;
+    let log = log_args(&raw.log, raw.loglevel.as_deref().unwrap_or(LEVEL))?;
     let autostart = raw.autostart.map(|word| Group::parse(&word)).transpose()?;
     let timeout = raw.timeout.map(|word| seconds(&word)).transpose()?;
     let format = if raw.json { Format::Json } else { Format::Lines };
@@ -215,6 +215,9 @@ fn seconds(word: &str) -> Result<Duration, String> {
     let is_in_range = !duration.is_zero() && duration <= Duration::from_secs(LONGEST);
     is_in_range.then_some(duration).ok_or_else(wrong)
 }
+
+/// What is logged unless something else is asked for.
+const LEVEL: &str = "NOTE";
 
 fn log_args(logs: &[String], level: &str) -> Result<LogArgs, String> {
     let level = Level::parse(level).ok_or_else(|| format!("there is no log level '{level}'"))?;
