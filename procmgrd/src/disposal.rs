@@ -9,6 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -69,12 +70,18 @@ impl Drop for Foreign {
     }
 }
 
-/// Drops something that holds descriptors of a client, soon and elsewhere, and then their charge. Without a charge they
+/// Drops something that holds descriptors of a client, elsewhere and from the next [`set_off`] on, and then their charge. Without a charge they
 /// are the daemon's own.
 pub(crate) fn later(garbage: impl Send + 'static, charge: Option<Charge>) {
     let owner = charge.as_ref().map(Charge::owner);
     // A tuple is dropped from its first to its last.
     DISPOSAL.take_in(owner, Box::new((garbage, charge)));
+}
+
+/// Has what was dropped since the last time closed. To be called often, and when nobody waits for an answer: to wake a
+/// thread takes longer than most answers.
+pub(crate) fn set_off() {
+    DISPOSAL.set_off();
 }
 
 /// Closes a socket over which a client may have sent descriptors that were not received, soon and elsewhere.
@@ -101,6 +108,8 @@ static DISPOSAL: LazyLock<Disposal> = LazyLock::new(Disposal::default);
 struct Disposal {
     yard: Mutex<Yard>,
     arrival: Condvar,
+    /// Whether something has been taken in for which no worker was called yet.
+    has_news: AtomicBool,
 }
 
 /// What waits to be dropped, and who is there to do it.
@@ -137,44 +146,52 @@ struct Bundle {
 }
 
 impl Disposal {
-    fn take_in(&'static self, owner: Owner, garbage: Garbage) {
-        let mut yard = self.yard();
-        yard.take_in(owner, garbage);
-        self.call_worker(yard);
+    fn take_in(&self, owner: Owner, garbage: Garbage) {
+        self.yard().take_in(owner, garbage);
+        self.has_news.store(true, Ordering::Release);
     }
 
-    fn take_in_socket(&'static self, socket: UnixStream, account: &Account) {
-        let mut yard = self.yard();
-        yard.take_in_socket(socket, account);
-        self.call_worker(yard);
+    fn take_in_socket(&self, socket: UnixStream, account: &Account) {
+        self.yard().take_in_socket(socket, account);
+        self.has_news.store(true, Ordering::Release);
     }
 
-    fn call_worker(&'static self, mut yard: MutexGuard<'_, Yard>) {
-        if yard.next.len() <= yard.idle {
-            self.arrival.notify_one();
-        } else if yard.workers < MOST_WORKERS {
+    /// Calls a worker for each piece that waits, and hires those that are missing.
+    fn set_off(&'static self) {
+        if !self.has_news.swap(false, Ordering::Acquire) {
+            return;
+        }
+        let mut yard = self.yard();
+        let called = yard.next.len().min(yard.idle);
+        while yard.idle < yard.next.len() && yard.workers < MOST_WORKERS {
             // The others may have to wait for as long as somebody likes. If the system has no thread left, one of them
             // comes back for this, or the next arrival has more luck: what was taken in is in the yard.
-            let work = || self.work();
-            let hired = threads::start("disposal", Some(STACK), work);
-            let count = usize::from(hired.is_ok());
-            yard.workers += count;
-            yard.idle += count;
+            if threads::start("disposal", Some(STACK), || self.work()).is_err() {
+                break;
+            }
+            yard.workers += 1;
+            yard.idle += 1;
+        }
+        // Nobody who is called has to wait for the yard first.
+        drop(yard);
+        for _ in 0..called {
+            self.arrival.notify_one();
         }
     }
 
     /// Drops what there is, for as long as there is enough to do.
     fn work(&self) {
-        self.yard().idle -= 1;
-        while let Some((owner, garbage)) = self.next() {
+        let mut yard = self.yard();
+        yard.idle -= 1;
+        while let Some((owner, garbage)) = self.next(yard) {
             drop(garbage);
-            self.yard().dropped(owner);
+            yard = self.yard();
+            yard.dropped(owner);
         }
     }
 
     /// Waits for something to be dropped. All workers but the last one are dismissed if that takes long.
-    fn next(&self) -> Option<(Owner, Garbage)> {
-        let mut yard = self.yard();
+    fn next(&self, mut yard: MutexGuard<'_, Yard>) -> Option<(Owner, Garbage)> {
         loop {
             if let Some(next) = yard.next.pop_front() {
                 return Some(next);

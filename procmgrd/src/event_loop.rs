@@ -14,7 +14,7 @@ use procmgr_proto::message::Response;
 use crate::clock;
 use crate::config_source::ConfigSource;
 use crate::connection::Demand;
-use crate::disposal::Foreign;
+use crate::disposal::{self, Foreign};
 use crate::error::Error;
 use crate::heap::Heap;
 use crate::journal::{self, Journal};
@@ -92,6 +92,7 @@ impl Daemon {
                 return Ok(end);
             }
             self.server.deliver(&self.poller, Instant::now());
+            disposal::set_off();
             self.notifier.tell(self.supervisor.overview(), Instant::now());
             self.heap.mend();
             let ready = self.poller.wait(self.time_left()).map_err(Error::system("wait for events"))?;

@@ -72,11 +72,14 @@ impl Ready {
 #[derive(Debug)]
 pub(crate) struct Poller {
     epoll: Epoll,
+    /// Where the kernel tells what is ready.
+    events: Box<[EpollEvent]>,
 }
 
 impl Poller {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)? })
+        let events = vec![EpollEvent::empty(); READY_PER_WAIT].into();
+        Ok(Self { epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?, events })
     }
 
     pub(crate) fn add(&self, descriptor: impl AsFd, source: Source, interest: Interest) -> io::Result<()> {
@@ -94,13 +97,12 @@ impl Poller {
     /// Waits until something is ready or the time is over; without a time, as long as it takes.
     ///
     /// May return nothing before the time is over, for a signal's sake.
-    pub(crate) fn wait(&self, timeout: Option<Duration>) -> io::Result<Vec<Ready>> {
-        let mut events = [EpollEvent::empty(); READY_PER_WAIT];
-        let count = match self.epoll.wait(&mut events, epoll_timeout(timeout)) {
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Vec<Ready>> {
+        let count = match self.epoll.wait(&mut self.events, epoll_timeout(timeout)) {
             Err(Errno::EINTR) => 0,
             result => result?,
         };
-        Ok(events[..count].iter().map(ready).collect())
+        Ok(self.events[..count].iter().map(ready).collect())
     }
 }
 

@@ -149,7 +149,7 @@ mod tests {
         }
 
         /// Waits until a process that is watched has ended.
-        fn wait(&self) -> Pid {
+        fn wait(&mut self) -> Pid {
             match self.poller.wait(None).unwrap().as_slice() {
                 [ready] => match ready.source {
                     Source::Ward(pid) => pid,

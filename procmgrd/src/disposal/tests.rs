@@ -48,12 +48,14 @@ fn one_owner_occupies_a_few_workers_and_everybody_else_is_served() {
         let (release, garbage) = slow(&begun, "slow");
         releases.push(release);
         disposal.take_in(ANNA, garbage);
+        disposal.set_off();
     }
     for _ in 0..WORKERS_PER_OWNER {
         assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("slow"));
     }
     for owner in [BERT, None, BERT, None] {
         disposal.take_in(owner, quick(&begun, "quick"));
+        disposal.set_off();
         assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("quick"));
     }
     let workers = disposal.yard().workers;
@@ -73,6 +75,7 @@ fn there_are_no_more_workers_than_the_most() {
         let (release, garbage) = slow(&begun, "slow");
         releases.push(release);
         disposal.take_in(Some(Uid(uid)), garbage);
+        disposal.set_off();
     }
     for _ in 0..MOST_WORKERS {
         assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("slow"));
@@ -95,6 +98,7 @@ fn whoever_has_something_that_is_not_closed_is_told_until_it_is() {
         let (release, garbage) = slow(&begun, "slow");
         releases.push(release);
         disposal.take_in(owner, garbage);
+        disposal.set_off();
     }
     assert_eq!(disposal.unfinished(), [None, ANNA, BERT]);
     // Bert's is the first one.
@@ -137,14 +141,17 @@ fn sockets_that_wait_take_hardly_any_place() {
         let (release, garbage) = slow(&begun, "slow");
         releases.push(release);
         disposal.take_in(ANNA, garbage);
+        disposal.set_off();
         assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("slow"));
     }
     let (last, socket) = UnixStream::pair().unwrap();
     // More than fit into one bundle.
     for _ in 0..SOCKETS {
         disposal.take_in_socket(UnixStream::pair().unwrap().1, &account);
+        disposal.set_off();
     }
     disposal.take_in_socket(socket, &account);
+    disposal.set_off();
     assert!(ledger.of(Uid(1)) < SOCKETS / 10, "{} descriptors", ledger.of(Uid(1)));
     drop(releases);
     last.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -163,6 +170,7 @@ fn workers_with_nothing_to_do_are_dismissed_but_for_one() {
         let (release, garbage) = slow(&begun, "slow");
         releases.push(release);
         disposal.take_in(ANNA, garbage);
+        disposal.set_off();
         assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("slow"));
     }
     drop(releases);
@@ -170,6 +178,7 @@ fn workers_with_nothing_to_do_are_dismissed_but_for_one() {
         thread::yield_now();
     }
     disposal.take_in(ANNA, quick(&begun, "quick"));
+    disposal.set_off();
     assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("quick"));
 }
 
@@ -184,6 +193,7 @@ fn descriptors_count_until_they_are_closed() {
     assert_eq!(ledger.of(Uid(1)), 2);
     later(descriptors, Some(charge));
     drop(duplicate);
+    set_off();
     assert_eq!(io::read_to_string(reader).unwrap(), "");
     while ledger.of(Uid(1)) > 0 {
         thread::yield_now();
@@ -199,6 +209,7 @@ fn descriptors_that_were_handed_on_count_as_before() {
     let foreign = Foreign::unpack(slots, &mut unpacker, &ledger.account(Uid(1))).unwrap();
     assert_eq!((foreign.len(), ledger.of(Uid(1))), (1, 1));
     drop(foreign);
+    set_off();
     assert_eq!(io::read_to_string(reader).unwrap(), "");
     while ledger.of(Uid(1)) > 0 {
         thread::yield_now();

@@ -165,7 +165,7 @@ mod tests {
             stream
         }
 
-        fn ready(&self) -> Vec<Source> {
+        fn ready(&mut self) -> Vec<Source> {
             let ready = self.poller.wait(Some(Duration::ZERO)).unwrap();
             ready.into_iter().map(|Ready { source, .. }| source).collect()
         }
