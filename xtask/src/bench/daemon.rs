@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,8 +40,20 @@ impl Daemon {
         Ok(daemon)
     }
 
+    /// Starts it by a command that runs it and waits until it serves.
+    pub(super) fn start_as(arena: &Arena, mut command: Command, plan: Plan<'_>) -> Result<Self, String> {
+        command.current_dir(arena.folder());
+        let daemon = Self::begin_as(arena, command, plan)?;
+        daemon.wait_until_it_serves()?;
+        Ok(daemon)
+    }
+
     /// Starts it, and does not wait.
     pub(super) fn begin(arena: &Arena, subject: &Subject, plan: Plan<'_>) -> Result<Self, String> {
+        Self::begin_as(arena, arena.client(&subject.executable), plan)
+    }
+
+    fn begin_as(arena: &Arena, mut command: Command, plan: Plan<'_>) -> Result<Self, String> {
         let name = arena.new_name();
         let file = format!("{name}.cfg");
         let socket = arena.stage.path(&format!("{name}.socket"));
@@ -49,7 +61,6 @@ impl Daemon {
         let configuration = arena.stage.path(&file);
         let log = File::create(arena.stage.path(&format!("{name}.log")));
         let log = log.map_err(|error| format!("cannot make the log: {error}"))?;
-        let mut command = arena.client(&subject.executable);
         command.args(["-d", "-f", "-c"]).arg(&configuration);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let process = command.spawn().map_err(|error| format!("cannot start the daemon: {error}"))?;

@@ -87,6 +87,8 @@ pub(super) struct Extent {
     /// How many scripts are run, and how many files read, before memory may not have grown.
     pub(super) scripts: u32,
     pub(super) reloads: u32,
+    /// How many requests are in the life of a daemon of which something is counted, and how many more in that of another.
+    pub(super) counted: u32,
     /// How long nothing has to happen.
     pub(super) idle: Duration,
 }
@@ -102,6 +104,7 @@ const FULL: Extent = Extent {
     many: 10_000,
     scripts: 100_000,
     reloads: 1_000,
+    counted: 500,
     idle: Duration::from_secs(20),
 };
 
@@ -117,6 +120,7 @@ const QUICK: Extent = Extent {
     many: 100,
     scripts: 200,
     reloads: 20,
+    counted: 20,
     idle: Duration::from_secs(2),
 };
 

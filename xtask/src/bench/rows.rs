@@ -2,6 +2,7 @@
 //!
 //! How each is measured is said in its room.
 
+mod account;
 mod action;
 mod client;
 mod idle;
@@ -23,7 +24,7 @@ pub(super) struct Row {
 }
 
 /// All rows, in the order in which they are measured.
-pub(super) const ROWS: [Row; 13] = [
+pub(super) const ROWS: [Row; 14] = [
     Row { name: "status", measure: status::measure_status },
     Row { name: "ping", measure: status::measure_ping },
     Row { name: "action", measure: action::measure },
@@ -37,4 +38,5 @@ pub(super) const ROWS: [Row; 13] = [
     Row { name: "growth", measure: memory::measure_growth },
     Row { name: "idle", measure: idle::measure },
     Row { name: "size", measure: size::measure },
+    Row { name: "account", measure: account::measure },
 ];
