@@ -40,9 +40,8 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// Starts it by a command that runs it and waits until it serves.
-    pub(super) fn start_as(arena: &Arena, mut command: Command, plan: Plan<'_>) -> Result<Self, String> {
-        command.current_dir(arena.folder());
+    /// Starts it by a command that runs it, and waits until it serves.
+    pub(super) fn start_as(arena: &Arena, command: Command, plan: Plan<'_>) -> Result<Self, String> {
         let daemon = Self::begin_as(arena, command, plan)?;
         daemon.wait_until_it_serves()?;
         Ok(daemon)

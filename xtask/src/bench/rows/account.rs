@@ -47,7 +47,7 @@ fn figure(counter: Counter, what: &str, number: f64) -> Figure {
 /// Returns what is counted of a daemon in its life, if there are so many requests in it.
 fn daemon(arena: &Arena, counter: Counter, request: &str, answers: u32) -> Result<f64, String> {
     let file = arena.stage.path(&arena.new_name());
-    let watched = counter.command(&file, &arena.own().executable);
+    let watched = counter.command(arena, &file, &arena.own().executable);
     let daemon = Daemon::start_as(arena, watched, PLAN)?;
     let (manner, end) = (Manner::Keeping, End::Answers(answers));
     ask(arena, Orders { socket: &daemon.socket, request, clients: 1, manner, end, pause: Duration::ZERO })?;
@@ -60,8 +60,8 @@ fn clients(arena: &Arena, counter: Counter) -> Result<(f64, f64), String> {
     let daemon = Daemon::start(arena, arena.own(), PLAN)?;
     let count = |program: &Path, words: &[&str]| {
         let file = arena.stage.path(&arena.new_name());
-        let mut command = counter.command(&file, program);
-        command.args(words).env("PROCMGR_CONFFILE", &daemon.configuration).current_dir(arena.folder());
+        let mut command = counter.command(arena, &file, program);
+        command.args(words).env("PROCMGR_CONFFILE", &daemon.configuration);
         trivial::time(command.stdin(Stdio::null()).stdout(Stdio::null()))?;
         counter.read(&file)
     };
@@ -101,8 +101,8 @@ impl Counter {
 
     /// Returns a command that runs the program, and has its sum written into the file. Of the processes that the program
     /// runs nothing is counted.
-    fn command(self, file: &Path, program: &Path) -> Command {
-        let mut command = Command::new(self.tool());
+    fn command(self, arena: &Arena, file: &Path, program: &Path) -> Command {
+        let mut command = arena.client(Path::new(self.tool()));
         match self {
             // The program stays the child of whoever runs the command, so that signals reach it.
             Self::SystemCalls => command.args(["-D", "-c", "-o"]).arg(file),
