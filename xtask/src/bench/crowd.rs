@@ -8,14 +8,13 @@ mod daemon;
 mod figures;
 mod honest;
 
-use std::process;
-use std::thread;
 use std::time::Duration;
 
 use crate::bench::crowd::attacker::Manner;
 use crate::bench::crowd::crew::Crew;
 use crate::bench::crowd::daemon::Daemon;
 use crate::bench::crowd::figures::{Row, Table, Way};
+use crate::bench::give_up_after;
 use crate::stage::{Profile, Stage};
 
 /// Builds procmgr as it is installed, measures each scenario, and tells the figures.
@@ -70,16 +69,6 @@ pub(crate) fn play(orders: &[&str]) -> Result<(), String> {
         ["honest", samples, seconds, socket] => honest::play(samples, seconds, socket.as_ref()),
         _ => Err(format!("there is no such role: {orders:?}")),
     }
-}
-
-/// Ends this process when it has taken far too long, which ends the others as well: somebody waits for an answer that will
-/// never come.
-fn give_up_after(time: Duration) {
-    thread::spawn(move || {
-        thread::sleep(time);
-        eprintln!("no end after {time:?}");
-        process::exit(1);
-    });
 }
 
 /// Much longer than all scenarios take, with the build ahead of them.

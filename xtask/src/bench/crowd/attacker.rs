@@ -13,6 +13,7 @@ use std::thread;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::bench::player::READY;
 use crate::wire::Request;
 
 /// How an attacker goes about it.
@@ -70,9 +71,6 @@ impl Sum for Tally {
         })
     }
 }
-
-/// What an attacker says when it is at work.
-pub(super) const READY: &str = "ready";
 
 /// Attacks until standard input ends, and then tells on standard output how many connections there were.
 pub(super) fn play(manner: &str, connections: &str, socket: &Path) -> Result<(), String> {

@@ -2,25 +2,18 @@
 //!
 //! What they do is not known here.
 
-use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 
 use crate::bench::crowd::Uids;
-use crate::bench::crowd::attacker::{Manner, READY, Tally};
+use crate::bench::crowd::attacker::{Manner, Tally};
+use crate::bench::player::Player;
 use crate::stage::Stage;
 
 /// Processes of attackers. Those that are not dismissed are killed when it is dropped.
 pub(super) struct Crew<'a> {
     stage: &'a Stage,
-    members: Vec<Member>,
-}
-
-struct Member {
-    process: Child,
-    /// It attacks until this is closed.
-    input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
+    members: Vec<Player>,
 }
 
 impl<'a> Crew<'a> {
@@ -41,46 +34,17 @@ impl<'a> Crew<'a> {
             let share = (connections / PROCESSES).to_string();
             let mut attacker = role(self.stage, uids.attacker(number % users));
             attacker.args(["attacker", manner.word(), &share]).arg(self.stage.path("socket"));
-            self.members.push(Member::start(attacker)?);
+            self.members.push(Player::start(&mut attacker)?);
         }
-        self.members.iter_mut().try_for_each(Member::wait_until_ready)
+        self.members.iter_mut().try_for_each(Player::wait_until_ready)
     }
 
     /// Ends the attack and returns what there was.
     pub(super) fn dismiss(mut self) -> Result<Tally, String> {
-        self.members.iter_mut().for_each(|member| drop(member.input.take()));
-        self.members.iter_mut().map(Member::finish).sum()
-    }
-}
-
-impl Drop for Crew<'_> {
-    fn drop(&mut self) {
-        for Member { process, .. } in &mut self.members {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
-    }
-}
-
-impl Member {
-    fn start(mut command: Command) -> Result<Self, String> {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = command.spawn().map_err(|error| format!("cannot start an attacker: {error}"))?;
-        let (input, output) = (process.stdin.take(), process.stdout.take());
-        let output = BufReader::new(output.ok_or("an attacker has no standard output")?);
-        Ok(Self { process, input, output })
-    }
-
-    fn wait_until_ready(&mut self) -> Result<(), String> {
-        let mut line = String::new();
-        self.output.read_line(&mut line).map_err(|error| format!("cannot hear an attacker: {error}"))?;
-        if line.trim_end() == READY { Ok(()) } else { Err("an attacker has not begun".to_owned()) }
-    }
-
-    fn finish(&mut self) -> Result<Tally, String> {
-        let mut text = String::new();
-        self.output.read_to_string(&mut text).map_err(|error| format!("cannot hear an attacker: {error}"))?;
-        Tally::parse(&text).ok_or_else(|| "an attacker has ended before its time".to_owned())
+        self.members.iter_mut().for_each(Player::dismiss);
+        let tally =
+            |member: Player| Tally::parse(&member.finish()?).ok_or_else(|| "an attacker mumbles".to_owned());
+        self.members.into_iter().map(tally).sum()
     }
 }
 
