@@ -9,6 +9,7 @@ use std::process::Command;
 
 use crate::bench::figure::{Figure, Unit};
 use crate::bench::options::{Extent, Options};
+use crate::bench::rows::managers::Manager;
 use crate::bench::samples::Samples;
 use crate::stage::{Linking, Profile, Stage, build};
 
@@ -18,6 +19,7 @@ pub(super) struct Arena {
     pub(super) extent: Extent,
     /// The first one is procmgr.
     subjects: Vec<Subject>,
+    managers: Vec<&'static Manager>,
     /// This executable, as fast as procmgr.
     player: PathBuf,
     /// How many names were given to things in the folder.
@@ -55,7 +57,8 @@ impl Arena {
         let others =
             others.map(|(name, executable)| Subject { name: name.clone(), executable: executable.clone() });
         let subjects = [own].into_iter().chain(others).collect();
-        Ok(Self { stage, extent: options.extent, subjects, player, names: Cell::default() })
+        let managers = if options.wants("managers") { Manager::installed() } else { Vec::new() };
+        Ok(Self { stage, extent: options.extent, subjects, managers, player, names: Cell::default() })
     }
 
     /// Returns procmgr.
@@ -63,9 +66,21 @@ impl Arena {
         &self.subjects[0]
     }
 
-    /// Returns the names of the other executables.
+    /// Returns the names of the other executables, and then of other managers.
     pub(super) fn others(&self) -> impl Iterator<Item = &str> {
-        self.subjects[1..].iter().map(|subject| subject.name.as_str())
+        self.against()
+            .map(|subject| subject.name.as_str())
+            .chain(self.managers.iter().map(|manager| manager.name))
+    }
+
+    /// Returns the other executables.
+    pub(super) fn against(&self) -> impl Iterator<Item = &Subject> {
+        self.subjects[1..].iter()
+    }
+
+    /// Returns the other managers, if they are to be measured.
+    pub(super) fn managers(&self) -> &[&'static Manager] {
+        &self.managers
     }
 
     /// Returns a build of procmgr that brings the C library along. In a hurry there is none, for it takes long.

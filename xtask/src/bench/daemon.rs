@@ -35,14 +35,14 @@ pub(super) struct Plan<'a> {
 impl Daemon {
     /// Starts it and waits until it serves.
     pub(super) fn start(arena: &Arena, subject: &Subject, plan: Plan<'_>) -> Result<Self, String> {
-        let daemon = Self::begin(arena, subject, plan)?;
+        let mut daemon = Self::begin(arena, subject, plan)?;
         daemon.wait_until_it_serves()?;
         Ok(daemon)
     }
 
     /// Starts it by a command that runs it, and waits until it serves.
     pub(super) fn start_as(arena: &Arena, command: Command, plan: Plan<'_>) -> Result<Self, String> {
-        let daemon = Self::begin_as(arena, command, plan)?;
+        let mut daemon = Self::begin_as(arena, command, plan)?;
         daemon.wait_until_it_serves()?;
         Ok(daemon)
     }
@@ -66,9 +66,12 @@ impl Daemon {
         Ok(Self { process, configuration, socket })
     }
 
-    fn wait_until_it_serves(&self) -> Result<(), String> {
+    fn wait_until_it_serves(&mut self) -> Result<(), String> {
         let begin = Instant::now();
         while UnixStream::connect(&self.socket).is_err() {
+            if let Ok(Some(status)) = self.process.try_wait() {
+                return Err(format!("the daemon has ended with {status}"));
+            }
             if begin.elapsed() > PATIENCE {
                 return Err("the daemon does not serve".to_owned());
             }

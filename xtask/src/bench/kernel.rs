@@ -45,6 +45,12 @@ pub(super) fn pages_of_children(pid: u32) -> Result<u32, String> {
         .ok_or_else(|| format!("process {pid} has no statistics"))
 }
 
+/// Returns its children.
+pub(super) fn children(pid: u32) -> Result<Vec<u32>, String> {
+    let text = tells(pid, &format!("task/{pid}/children"))?;
+    Ok(text.split_whitespace().filter_map(|word| word.parse().ok()).collect())
+}
+
 fn threads(pid: u32) -> Result<Vec<PathBuf>, String> {
     let folder = fs::read_dir(format!("/proc/{pid}/task")).map_err(|error| gone(pid, &error))?;
     Ok(folder.flatten().map(|entry| entry.path()).collect())

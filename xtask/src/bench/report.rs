@@ -39,8 +39,9 @@ impl Report {
                 Wanted(figure).to_string(),
                 figure.is_met().map_or("", |is_met| if is_met { "yes" } else { "**no**" }).to_owned(),
             ];
-            let others = figure.others.iter().map(|samples| {
-                samples.as_ref().map_or_else(|| "–".to_owned(), |samples| shown(samples, figure.unit))
+            let others = others.iter().enumerate().map(|(number, _)| {
+                let samples = figure.others.get(number).and_then(Option::as_ref);
+                samples.map_or_else(|| "–".to_owned(), |samples| shown(samples, figure.unit))
             });
             lines.push(line(cells.into_iter().chain(others)));
         }

@@ -7,6 +7,7 @@ mod action;
 mod client;
 mod idle;
 mod list;
+pub(super) mod managers;
 mod memory;
 mod reload;
 mod restart;
@@ -24,7 +25,7 @@ pub(super) struct Row {
 }
 
 /// All rows, in the order in which they are measured.
-pub(super) const ROWS: [Row; 14] = [
+pub(super) const ROWS: [Row; 15] = [
     Row { name: "status", measure: status::measure_status },
     Row { name: "ping", measure: status::measure_ping },
     Row { name: "action", measure: action::measure },
@@ -39,4 +40,5 @@ pub(super) const ROWS: [Row; 14] = [
     Row { name: "idle", measure: idle::measure },
     Row { name: "size", measure: size::measure },
     Row { name: "account", measure: account::measure },
+    Row { name: "managers", measure: managers::measure },
 ];

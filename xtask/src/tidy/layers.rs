@@ -120,6 +120,7 @@ const ADAPTERS: [(&str, &[&str]); 20] = [
             "xtask/src/bench/daemon.rs",
             "xtask/src/bench/floor/echo.rs",
             "xtask/src/bench/floor/spawner.rs",
+            "xtask/src/bench/rows/managers.rs",
             "xtask/src/bench/rows/restart.rs",
             "xtask/src/bench/rows/swarm.rs",
             "xtask/src/bench/signs.rs",
