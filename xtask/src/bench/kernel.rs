@@ -28,8 +28,17 @@ pub(super) fn switches(pid: u32) -> Result<u32, String> {
 
 /// Returns its memory in KiB; what it shares with others counts in proportion.
 pub(super) fn memory(pid: u32) -> Result<f64, String> {
+    proportional(pid, "Pss:")
+}
+
+/// Returns the memory in KiB that it has written to. How many others there are does not matter to it.
+pub(super) fn written_memory(pid: u32) -> Result<f64, String> {
+    proportional(pid, "Pss_Anon:")
+}
+
+fn proportional(pid: u32, what: &str) -> Result<f64, String> {
     let text = tells(pid, "smaps_rollup")?;
-    let size = text.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB"));
+    let size = text.lines().find_map(|line| line.strip_prefix(what)?.trim().strip_suffix(" kB"));
     size.and_then(|size| size.parse().ok()).ok_or_else(|| format!("process {pid} has no memory"))
 }
 

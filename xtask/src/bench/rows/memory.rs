@@ -6,7 +6,7 @@ use crate::bench::arena::{Arena, Subject};
 use crate::bench::asker::{End, Manner, Orders, ask};
 use crate::bench::daemon::{Daemon, Plan};
 use crate::bench::figure::{Figure, Goal, Unit};
-use crate::bench::kernel::memory;
+use crate::bench::kernel::{memory, written_memory};
 
 pub(super) fn measure_size(arena: &Arena) -> Result<Vec<Figure>, String> {
     let many = arena.extent.many;
@@ -39,10 +39,10 @@ pub(super) fn measure_growth(arena: &Arena) -> Result<Vec<Figure>, String> {
             growth.iter_mut().zip([("work", arena.extent.scripts), ("reload", arena.extent.reloads)])
         {
             // What is there from the first times on is no growth.
-            requests(request, count / 10)?;
-            let before = memory(daemon.pid())?;
+            requests(request, (count / 10).max(arena.extent.reloads))?;
+            let before = written_memory(daemon.pid())?;
             requests(request, count)?;
-            *growth = memory(daemon.pid())? - before;
+            *growth = written_memory(daemon.pid())? - before;
         }
         Ok(growth)
     })?;
