@@ -123,7 +123,7 @@ impl Daemon {
                 Signaled::Terminate => self.step(Event::Signaled(Control::Terminate)),
             }
         }
-        self.step(Event::Deadline);
+        self.do_what_is_due();
         self.server.expire(&self.poller, Instant::now());
         if is_ready(Source::SocketFile) {
             self.server.restore_socket(&self.poller, Instant::now());
@@ -147,6 +147,18 @@ impl Daemon {
         }
         self.go_on_with_upgrade();
         Ok(())
+    }
+
+    /// Starts and kills the programs for which it is time. Ten thousand keep nobody waiting: what is still due comes next,
+    /// behind the requests that have arrived meanwhile.
+    fn do_what_is_due(&mut self) {
+        let began = Instant::now();
+        while self.end.is_none()
+            && self.supervisor.next_deadline().is_some_and(|due| due <= Instant::now())
+            && began.elapsed() < MOST_OF_A_TURN
+        {
+            self.step(Event::Deadline);
+        }
     }
 
     /// Takes note of all children that have died.
@@ -309,5 +321,6 @@ impl Daemon {
     }
 }
 
-/// How long requests are taken in one turn. Some cost more to answer than to ask, and nobody is to wait for very many.
+/// How long in one turn programs are started that are due, and how long requests are taken. Some cost more to answer than
+/// to ask, and nobody is to wait for very many.
 const MOST_OF_A_TURN: Duration = Duration::from_millis(5);

@@ -34,7 +34,8 @@ pub(crate) enum Event<S> {
     SpawnFailed { job: Job, reason: String },
     /// A child has died and been reaped, or a process that was taken over has died.
     Exited { pid: Pid, status: ExitStatus },
-    /// The instant that the supervisor named as its next deadline may have come. Harmless if it has not.
+    /// The instant that the supervisor named as its next deadline may have come. Harmless if it has not; where it names
+    /// one that has come in answer, this is wanted again.
     Deadline,
     /// Somebody has signalled the daemon.
     Signaled(Control),

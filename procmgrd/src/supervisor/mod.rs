@@ -35,10 +35,6 @@ use crate::supervisor::memory::{Memory, Recollection};
 use crate::supervisor::program::{ENDS_BEFORE, Program};
 use crate::supervisor::table::Table;
 
-/// How many programs one [`Event::Deadline`] starts or kills at the most. Others are due still, and come next, but the
-/// requests that have arrived in the meantime go first: ten thousand programs to be started keep nobody waiting.
-const DUE_PER_DEADLINE: usize = 8;
-
 /// Decides what is to be done with the programs of one daemon.
 #[derive(Debug)]
 pub(crate) struct Supervisor<S> {
@@ -309,12 +305,10 @@ impl<S: Clone> Supervisor<S> {
         }
     }
 
+    /// Does what is due first. Whatever else is due is so still, so that requests can go before it.
     fn deadline(&mut self, now: Timestamp, effects: &mut Vec<Effect<S>>) {
-        for _ in 0..DUE_PER_DEADLINE {
-            let Some((_, name)) = self.programs.first_due().filter(|(due, _)| *due <= now.instant) else {
-                break;
-            };
-            let name = name.clone();
+        let first = self.programs.first_due().filter(|(due, _)| *due <= now.instant);
+        if let Some(name) = first.map(|(_, name)| name.clone()) {
             self.programs.update(&name, Cause::default(), |program| program.deadline(now, effects));
         }
     }

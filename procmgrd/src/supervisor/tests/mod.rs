@@ -206,10 +206,14 @@ impl World {
         self.tell(Event::Exited { pid, status })
     }
 
-    /// Lets time pass, and tells of it.
+    /// Lets time pass, and has all done that is due then.
     fn pass(&mut self, time: Duration) -> Effects {
         self.now = self.now + time;
-        self.tell(Event::Deadline)
+        let mut effects = self.tell(Event::Deadline);
+        while self.next_deadline() == Some(Duration::ZERO) {
+            effects.extend(self.tell(Event::Deadline));
+        }
+        effects
     }
 
     /// Puts these definitions in force. Of what that changes, the effects tell names only; the rest is told by a preview as
