@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use crate::NameHasher;
 use crate::check;
 use crate::diagnostic::{Collector, Kind};
 use crate::syntax::{Entry, Token, Word, lines};
@@ -60,7 +61,7 @@ impl<'a> Document<'a> {
     /// sections.
     pub(crate) fn programs(&self, findings: &mut Collector) -> Vec<(&'a [u8], &[Entry<'a>])> {
         // Of a name that occurs again, the later place overwrites the earlier one.
-        let last: HashMap<&[u8], Word<'_>> =
+        let last: HashMap<&[u8], Word<'_>, NameHasher> =
             self.sections.iter().map(|section| (section.name.bytes, section.name)).collect();
         let mut programs = Vec::with_capacity(last.len());
         for Section { name, entries } in &self.sections {

@@ -180,10 +180,7 @@ impl<S: Clone> Program<S> {
     ///
     /// A run goes on under the definition that it was started by.
     pub(crate) fn configure(&mut self, definition: Option<Arc<Definition>>) {
-        // One that means the same is not kept beside the one by which the program may run.
-        if self.definition != definition {
-            self.definition = definition;
-        }
+        self.definition = definition;
     }
 
     /// Returns the callers that wait for this program, which nobody will answer after this. What they wait for goes on.

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use procmgr_config::{Config, Definition, OnExit, ProgramName};
+use procmgr_config::{Config, Definition, NameHasher, OnExit, ProgramName};
 use procmgr_proto::details::{ProgramPreview, ReloadEffect};
 use procmgr_proto::message::{Code, Refusal, Response};
 
@@ -46,8 +46,9 @@ impl<S: Clone> Supervisor<S> {
     ) -> Response {
         remarks.extend(self.remark(&config));
         self.standing.on_exit = config.on_exit;
-        let differences = self.compare(&config.programs);
-        self.define(config.programs, &Cause::request(caller));
+        let definitions = self.settle(config.programs);
+        let differences = self.compare(&definitions);
+        self.define(&definitions, &Cause::request(caller));
         effects.push(Effect::Report(Report::Reconfigured { differences, remarks: remarks.clone() }));
         Response::Reloaded { remarks: bytes(remarks) }
     }
@@ -90,10 +91,22 @@ impl<S: Clone> Supervisor<S> {
         }
     }
 
+    /// Puts those that are in force in the place of definitions that mean the same, so that a reload that changes little
+    /// costs little, and one that changes nothing leaves everything where it is.
+    fn settle(&self, mut definitions: Vec<Arc<Definition>>) -> Vec<Arc<Definition>> {
+        for definition in &mut definitions {
+            let in_force = self.programs.get(&definition.name).and_then(|(_, program)| program.definition());
+            if let Some(same) = in_force.filter(|it| *it == definition) {
+                *definition = Arc::clone(same);
+            }
+        }
+        definitions
+    }
+
     /// Returns what putting these definitions in force changes, in their order, then what it removes; and which programs
     /// run on under older ones, changed now or before.
     fn compare(&self, definitions: &[Arc<Definition>]) -> Vec<Difference> {
-        let present: HashSet<&ProgramName> = definitions.iter().map(|definition| &definition.name).collect();
+        let present = names(definitions);
         let defined = definitions.iter().filter_map(|definition| {
             let program = self.programs.get(&definition.name).map(|(_, program)| program);
             difference(program, definition)
@@ -111,23 +124,33 @@ impl<S: Clone> Supervisor<S> {
     }
 
     /// Puts new definitions in force. Starts and stops nothing.
-    fn define(&mut self, definitions: Vec<Arc<Definition>>, cause: &Cause) {
-        let order: Vec<ProgramName> = definitions.iter().map(|definition| definition.name.clone()).collect();
-        let present: HashSet<&ProgramName> = order.iter().collect();
-        for name in self.programs.names() {
-            if !present.contains(&name) {
-                self.programs.update(&name, cause.clone(), |program| program.configure(None));
-            }
+    fn define(&mut self, definitions: &[Arc<Definition>], cause: &Cause) {
+        let present = names(definitions);
+        let gone = self.programs.names().into_iter().filter(|name| !present.contains(name));
+        for name in gone {
+            self.programs.update(&name, cause.clone(), |program| program.configure(None));
         }
         for definition in definitions {
-            let name = definition.name.clone();
-            let configure = |program: &mut Program<S>| program.configure(Some(Arc::clone(&definition)));
-            if self.programs.update(&name, cause.clone(), configure).is_none() {
-                self.programs.insert(name, Program::new(definition), cause.clone());
+            let name = &definition.name;
+            match self.programs.get(name).map(|(_, program)| program.definition()) {
+                Some(Some(in_force)) if Arc::ptr_eq(in_force, definition) => {}
+                Some(_) => {
+                    let configure =
+                        |program: &mut Program<S>| program.configure(Some(Arc::clone(definition)));
+                    self.programs.update(name, cause.clone(), configure);
+                }
+                None => {
+                    self.programs.insert(name.clone(), Program::new(Arc::clone(definition)), cause.clone());
+                }
             }
         }
+        let order: Vec<&ProgramName> = definitions.iter().map(|definition| &definition.name).collect();
         self.programs.reorder(&order);
     }
+}
+
+fn names(definitions: &[Arc<Definition>]) -> HashSet<&ProgramName, NameHasher> {
+    definitions.iter().map(|definition| &definition.name).collect()
 }
 
 /// Returns what a definition makes of a program, if there is something to tell.

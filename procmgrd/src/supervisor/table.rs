@@ -9,7 +9,7 @@ use std::hash::Hash;
 use std::mem;
 use std::time::Instant;
 
-use procmgr_config::ProgramName;
+use procmgr_config::{NameHasher, ProgramName};
 
 use crate::supervisor::condition::Condition;
 use crate::supervisor::event::{Cause, Change, Pid};
@@ -20,7 +20,7 @@ use crate::supervisor::program::Program;
 #[derive(Debug)]
 pub(crate) struct Table<S> {
     /// Each in a place of its own: the empty places of the map are small then.
-    rows: HashMap<ProgramName, Box<Row<S>>>,
+    rows: HashMap<ProgramName, Box<Row<S>>, NameHasher>,
     /// The order of lists: that of the configuration, then what lingers. Names that are forgotten stay until the next
     /// reordering and are passed over: taking each out at once would cost a scan apiece.
     order: Vec<ProgramName>,
@@ -51,7 +51,7 @@ impl<S: Clone> Table<S> {
     /// Creates a table without programs, and with room for so many.
     pub(crate) fn with_capacity(programs: usize) -> Self {
         Self {
-            rows: HashMap::with_capacity(programs),
+            rows: HashMap::with_capacity_and_hasher(programs, NameHasher::default()),
             order: Vec::with_capacity(programs),
             mains: HashMap::new(),
             deadlines: BTreeSet::new(),
@@ -144,9 +144,13 @@ impl<S: Clone> Table<S> {
     }
 
     /// Puts these programs first, in this order. The others keep their order behind them.
-    pub(crate) fn reorder(&mut self, first: &[ProgramName]) {
-        let mut seen: HashSet<&ProgramName> = HashSet::with_capacity(self.rows.len());
-        let order = first.iter().chain(&self.order).filter(|name| seen.insert(name));
+    pub(crate) fn reorder(&mut self, first: &[&ProgramName]) {
+        if first.iter().copied().eq(&self.order) {
+            return;
+        }
+        let mut seen: HashSet<&ProgramName, NameHasher> =
+            HashSet::with_capacity_and_hasher(self.rows.len(), NameHasher::default());
+        let order = first.iter().copied().chain(&self.order).filter(|name| seen.insert(name));
         // The names that the table has already, lest there be two of each.
         let names = order.filter_map(|name| self.rows.get_key_value(name));
         self.order = names.map(|(name, _)| name.clone()).collect();

@@ -20,7 +20,7 @@ const ARROWS: [(&str, &[&str]); 7] = [
 ];
 
 /// Paths of other people's crates, and the files that may name them, tests aside.
-const ADAPTERS: [(&str, &[&str]); 20] = [
+const ADAPTERS: [(&str, &[&str]); 21] = [
     ("bincode", &["procmgr-proto/src/codec.rs"]),
     ("clap", &["src/args.rs"]),
     ("crc32fast", &["procmgrd/src/state/line.rs"]),
@@ -33,6 +33,7 @@ const ADAPTERS: [(&str, &[&str]); 20] = [
         ],
     ),
     ("env_logger", &["src/logging.rs"]),
+    ("foldhash", &["procmgr-config/src/lib.rs"]),
     ("humantime", &["procmgr-cli/src/time.rs", "src/logging.rs"]),
     (
         "libfuzzer_sys",
