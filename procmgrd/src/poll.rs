@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::supervisor::event::Pid;
 
@@ -96,25 +97,44 @@ impl Poller {
 
     /// Waits until something is ready or the time is over; without a time, as long as it takes.
     ///
-    /// May return nothing before the time is over, for a signal's sake.
+    /// May return nothing before the time is over: for a signal's sake, or because less than a millisecond is left.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Vec<Ready>> {
-        let count = match self.epoll.wait(&mut self.events, epoll_timeout(timeout)) {
+        let timeout = match timeout {
+            Some(rest) if rest < MILLISECOND && !rest.is_zero() => {
+                self.wait_precisely(rest)?;
+                EpollTimeout::ZERO
+            }
+            Some(_) | None => epoll_timeout(timeout),
+        };
+        let count = match self.epoll.wait(&mut self.events, timeout) {
             Err(Errno::EINTR) => 0,
             result => result?,
         };
         Ok(self.events[..count].iter().map(ready).collect())
     }
+
+    /// Waits for less than the millisecond that `epoll_wait` counts in. `epoll_pwait2` could, but not on Linux before 5.11.
+    fn wait_precisely(&self, time: Duration) -> io::Result<()> {
+        let mut descriptors = [PollFd::new(&self.epoll.0, PollFlags::IN)];
+        let time = Timespec::try_from(time).map_err(io::Error::other)?;
+        match poll(&mut descriptors, Some(&time)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
-/// Returns the time in milliseconds, rounded up: waking early would mean to wait again for nothing.
+/// Returns the time in milliseconds, rounded down: what is left is waited for precisely.
 fn epoll_timeout(timeout: Option<Duration>) -> EpollTimeout {
     let Some(timeout) = timeout else { return EpollTimeout::NONE };
-    let milliseconds = timeout.as_nanos().div_ceil(1_000_000);
+    let milliseconds = timeout.as_millis();
     i32::try_from(milliseconds)
         .ok()
         .and_then(|it| EpollTimeout::try_from(it).ok())
         .unwrap_or(EpollTimeout::MAX)
 }
+
+const MILLISECOND: Duration = Duration::from_millis(1);
 
 const SIGNALS: u64 = 0;
 const LISTENER: u64 = 1;
@@ -164,10 +184,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timeout_is_rounded_up_and_never_overflows() {
+    fn a_timeout_is_rounded_down_and_never_overflows() {
         let cases = [
             (Some(Duration::ZERO), EpollTimeout::ZERO),
-            (Some(Duration::from_nanos(1)), EpollTimeout::from(1_u16)),
+            (Some(Duration::from_micros(1999)), EpollTimeout::from(1_u16)),
             (Some(Duration::from_millis(5)), EpollTimeout::from(5_u16)),
             (Some(Duration::MAX), EpollTimeout::MAX),
             (None, EpollTimeout::NONE),

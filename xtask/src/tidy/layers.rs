@@ -112,6 +112,7 @@ const ADAPTERS: [(&str, &[&str]); 21] = [
             "procmgrd/src/parcel.rs",
             "procmgrd/src/places.rs",
             "procmgrd/src/pidfd.rs",
+            "procmgrd/src/poll.rs",
             "procmgrd/src/process.rs",
             "procmgrd/src/signals.rs",
             "procmgrd/src/state/folder.rs",
