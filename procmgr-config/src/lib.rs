@@ -348,10 +348,6 @@ impl ProgramName {
     }
 }
 
-/// Hashes the names of programs. Quick, and not proof against names that were made to collide: whoever defines programs can
-/// do worse, and whoever asks for them adds none.
-pub type NameHasher = foldhash::fast::RandomState;
-
 impl std::borrow::Borrow<[u8]> for ProgramName {
     fn borrow(&self) -> &[u8] {
         &self.0

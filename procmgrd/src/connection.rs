@@ -4,7 +4,6 @@
 
 pub(crate) mod packed;
 
-use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -18,6 +17,7 @@ use rustix::net::{SendFlags, send};
 use crate::custody::Account;
 use crate::disposal::Foreign;
 use crate::journal;
+use crate::maps::Map;
 use crate::membership::supplementary_groups;
 use crate::news::EventFrame;
 use crate::poll::Interest;
@@ -89,7 +89,7 @@ pub(crate) struct Connection {
     /// `None` once nothing more is to be read.
     reader: Option<FrameReader>,
     /// The requests under way, each with the id by which the client knows it.
-    under_way: HashMap<u64, u32>,
+    under_way: Map<u64, u32>,
     arrivals: u64,
     /// The id of the request by which the client has subscribed.
     subscription: Option<u32>,
@@ -114,7 +114,7 @@ impl Connection {
             stream,
             peer,
             reader: Some(FrameReader::new(account)),
-            under_way: HashMap::new(),
+            under_way: Map::default(),
             arrivals: 0,
             subscription: None,
             unsent: Vec::new(),

@@ -2,10 +2,11 @@
 //!
 //! How many are too many is `quota`'s business, closing them `disposal`'s.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use procmgr_config::Uid;
+
+use crate::maps::Map;
 
 /// The counts. Shared, because descriptors are closed by other threads than that which receives them.
 #[derive(Clone, Debug)]
@@ -14,7 +15,7 @@ pub(crate) struct Ledger(Arc<Mutex<Counts>>);
 #[derive(Debug)]
 struct Counts {
     /// Users who have none are not in here: there are four billion.
-    users: HashMap<Uid, usize>,
+    users: Map<Uid, usize>,
     /// The sum of all but root, to which nobody adds more than `share`.
     others: usize,
     share: usize,
@@ -23,7 +24,7 @@ struct Counts {
 impl Ledger {
     /// Begins with nothing. What one user has beyond `share` is its own affair, and does not count as everybody's.
     pub(crate) fn new(share: usize) -> Self {
-        Self(Arc::new(Mutex::new(Counts { users: HashMap::new(), others: 0, share })))
+        Self(Arc::new(Mutex::new(Counts { users: Map::default(), others: 0, share })))
     }
 
     /// Returns what the descriptors of a user are to be charged to.

@@ -2,8 +2,9 @@
 //!
 //! What they want, and what it costs, is not known here.
 
-use std::collections::HashMap;
 use std::hash::Hash;
+
+use crate::maps::Map;
 
 /// Puts items into an order in which each user's first one comes ahead of anybody's second one, and so on. Those of one user
 /// keep their order.
@@ -11,7 +12,7 @@ pub(crate) fn take_turns<T, U: Eq + Hash>(items: Vec<T>, user: impl Fn(&T) -> U)
     if items.len() < 2 {
         return items;
     }
-    let mut rounds: HashMap<U, usize> = HashMap::new();
+    let mut rounds: Map<U, usize> = Map::default();
     let mut numbered: Vec<(usize, T)> = items
         .into_iter()
         .map(|item| {

@@ -3,14 +3,16 @@
 //! When there is need of room is `server`'s business.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use procmgr_config::Uid;
 
+use crate::maps::Map;
+
 /// The idle connections of each user who has some.
 #[derive(Debug, Default)]
-pub(crate) struct Idle(HashMap<Uid, BTreeSet<(Instant, u64)>>);
+pub(crate) struct Idle(Map<Uid, BTreeSet<(Instant, u64)>>);
 
 impl Idle {
     /// Takes note of since when a connection of a user is idle, if it is, and was, if it was.

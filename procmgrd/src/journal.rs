@@ -4,7 +4,7 @@
 
 mod reload;
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Moment;
 use crate::connection::Demand;
 use crate::error::Error;
+use crate::maps::Map;
 use crate::packed::PackedCaller;
 use crate::parcel::{Packer, Unpacker};
 use crate::supervisor::call::shown;
@@ -30,13 +31,13 @@ pub const CONFIG: &str = "procmgr::config";
 /// The requests under way, until their answers are logged.
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
-    under_way: HashMap<Caller, Entry>,
+    under_way: Map<Caller, Entry>,
 }
 
 #[derive(Debug)]
 struct Entry {
-    /// Who asks for what, ready to be written.
-    text: String,
+    /// What is asked for, ready to be written.
+    text: Cow<'static, str>,
     /// Whether an operator wants to see it even if all goes well.
     is_notable: bool,
     since: Instant,
@@ -50,7 +51,7 @@ pub(crate) struct PackedJournal(Vec<PackedEntry>);
 #[derive(Debug, Serialize, Deserialize)]
 struct PackedEntry {
     caller: PackedCaller,
-    text: String,
+    text: Cow<'static, str>,
     is_notable: bool,
     since: Moment,
 }
@@ -77,16 +78,16 @@ impl Journal {
 
     /// Takes note of a request.
     pub(crate) fn asked(&mut self, caller: Caller, demand: &Demand, now: Instant) {
-        let (what, is_notable) = match demand {
-            Demand::Ask(Question::Ping) => ("ping".to_owned(), false),
-            Demand::Ask(Question::List) => ("list".to_owned(), false),
-            Demand::Ask(Question::Inspect) => ("inspection".to_owned(), false),
-            Demand::Ask(Question::Subscribe) => ("subscription".to_owned(), false),
-            Demand::Ask(Question::Stop) => ("stop of the daemon".to_owned(), true),
-            Demand::Ask(Question::Reload) => ("reload of the daemon".to_owned(), true),
-            Demand::Ask(Question::Upgrade) => ("upgrade of the daemon".to_owned(), true),
-            Demand::Ask(Question::Preview) => ("preview of a reload".to_owned(), false),
-            Demand::Ask(Question::Permissions { .. }) => ("permissions".to_owned(), false),
+        let (text, is_notable) = match demand {
+            Demand::Ask(Question::Ping) => ("ping".into(), false),
+            Demand::Ask(Question::List) => ("list".into(), false),
+            Demand::Ask(Question::Inspect) => ("inspection".into(), false),
+            Demand::Ask(Question::Subscribe) => ("subscription".into(), false),
+            Demand::Ask(Question::Stop) => ("stop of the daemon".into(), true),
+            Demand::Ask(Question::Reload) => ("reload of the daemon".into(), true),
+            Demand::Ask(Question::Upgrade) => ("upgrade of the daemon".into(), true),
+            Demand::Ask(Question::Preview) => ("preview of a reload".into(), false),
+            Demand::Ask(Question::Permissions { .. }) => ("permissions".into(), false),
             Demand::Invoke { invocation: Invocation { program, action, arguments }, .. } => {
                 let text = format!(
                     "program {} action {} arguments {}",
@@ -94,10 +95,9 @@ impl Journal {
                     shown(action),
                     arguments.len()
                 );
-                (text, action != b"status")
+                (text.into(), action != b"status")
             }
         };
-        let text = format!("{}: {what}", caller.peer);
         self.under_way.insert(caller, Entry { text, is_notable, since: now });
     }
 
@@ -106,7 +106,9 @@ impl Journal {
         let Some(Entry { text, is_notable, since }) = self.under_way.remove(&caller) else { return };
         let duration = now.saturating_duration_since(since).as_secs_f64();
         let outcome = outcome(response);
-        let line = format!("{text}: {outcome} after {duration:.3} s");
+        // Hardly any line is wanted, and only those are put together.
+        let peer = caller.peer;
+        let line = format_args!("{peer}: {text}: {outcome} after {duration:.3} s");
         match response {
             Response::Refused(_) => log::warn!("{line}"),
             _ if is_notable => log::info!(target: NOTE, "{line}"),
@@ -253,13 +255,13 @@ fn refused(refusal: &Refusal) -> String {
     format!("refused, {} {}", refusal.code, refusal.text.escape_ascii())
 }
 
-fn outcome(response: &Response) -> String {
+fn outcome(response: &Response) -> Cow<'static, str> {
     match response {
-        Response::Refused(refusal) => refused(refusal),
-        Response::Exited(status) => status.to_string(),
-        Response::Status { running: true } => "running".to_owned(),
-        Response::Status { running: false } => "not running".to_owned(),
-        _ => "done".to_owned(),
+        Response::Refused(refusal) => refused(refusal).into(),
+        Response::Exited(status) => status.to_string().into(),
+        Response::Status { running: true } => "running".into(),
+        Response::Status { running: false } => "not running".into(),
+        _ => "done".into(),
     }
 }
 
@@ -301,9 +303,7 @@ mod tests {
             })
             .collect();
         shown.sort();
-        let expected =
-            ["pid 1 uid 2 gid 3: list, false, 1", "pid 1 uid 2 gid 3: reload of the daemon, true, 0"];
-        assert_eq!(shown, expected);
+        assert_eq!(shown, ["list, false, 1", "reload of the daemon, true, 0"]);
         journal.answered(caller(0), &Response::Done, now);
         journal.answered(caller(1), &Response::Done, now);
         assert!(journal.under_way.is_empty());

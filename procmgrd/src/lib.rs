@@ -25,6 +25,7 @@ pub mod journal;
 mod latin;
 mod listener;
 mod lock;
+mod maps;
 mod membership;
 mod news;
 mod notify;

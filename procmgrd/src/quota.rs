@@ -2,11 +2,10 @@
 //!
 //! Only counts: what becomes of a client that wants more is `server`'s business.
 
-use std::collections::{HashMap, HashSet};
-
 use procmgr_config::Uid;
 
 use crate::custody::{Account, Ledger};
+use crate::maps::{Map, Set};
 use crate::packed::PackedCaller;
 use crate::supervisor::event::Caller;
 
@@ -30,9 +29,9 @@ const SUBSCRIPTIONS_PER_USER: usize = 64;
 /// What is used, and how much of it may be.
 #[derive(Debug)]
 pub(crate) struct Quotas {
-    users: HashMap<Uid, Usage>,
+    users: Map<Uid, Usage>,
     /// The requests under way.
-    under_way: HashSet<Caller>,
+    under_way: Set<Caller>,
     /// How many connections one user may have.
     connections_per_user: usize,
     /// How many connections there may be before users other than root get no more.
@@ -98,8 +97,8 @@ impl Quotas {
         let connections = descriptors / 8;
         let descriptors_per_user = connections_per_user * DESCRIPTORS_PER_CONNECTION;
         Self {
-            users: HashMap::new(),
-            under_way: HashSet::new(),
+            users: Map::default(),
+            under_way: Set::default(),
             connections_per_user,
             connections,
             ledger: Ledger::new(descriptors_per_user),

@@ -5,7 +5,6 @@
 
 pub(crate) mod packed;
 
-use std::collections::{HashMap, HashSet};
 use std::io;
 use std::mem;
 use std::os::fd::AsFd;
@@ -24,6 +23,7 @@ use crate::disposal;
 use crate::fairness::take_turns;
 use crate::journal;
 use crate::listener::{Listener, drain};
+use crate::maps::{Map, Set};
 use crate::news::EventFrame;
 use crate::poll::{Interest, Poller, Ready, Source};
 use crate::quota::Exceeded;
@@ -56,13 +56,13 @@ pub(crate) struct Server {
     accepts_per_turn: usize,
     /// Until when the listener is not waited for, if it is not.
     paused_until: Option<Instant>,
-    rows: HashMap<u64, Row>,
+    rows: Map<u64, Row>,
     next_number: u64,
     register: Register,
     /// Whether there is something that subscribers have been told and not been sent.
     has_news: bool,
     /// Who was to be served in this turn and has not been.
-    unserved: HashSet<u64>,
+    unserved: Set<u64>,
 }
 
 /// A connection, and what was known of it when the records of the server were last made true.
@@ -77,7 +77,7 @@ struct Row {
 #[derive(Debug)]
 pub(crate) struct Remains {
     _socket: Option<UnixListener>,
-    _rows: HashMap<u64, Row>,
+    _rows: Map<u64, Row>,
 }
 
 impl Server {
@@ -91,11 +91,11 @@ impl Server {
             listener,
             accepts_per_turn: (descriptors / 16).clamp(1, ACCEPTS_PER_TURN),
             paused_until: None,
-            rows: HashMap::new(),
+            rows: Map::default(),
             next_number: 0,
             register: Register::new(descriptors),
             has_news: false,
-            unserved: HashSet::new(),
+            unserved: Set::default(),
         })
     }
 

@@ -2,7 +2,6 @@
 //!
 //! Which programs they are is not known here.
 
-use std::collections::HashMap;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use nix::errno::Errno;
 use procmgr_config::KillMode;
 use procmgr_proto::message::ExitStatus;
 
+use crate::maps::Map;
 use crate::pidfd::PidFd;
 use crate::poll::{Interest, Poller, Source};
 use crate::stat::Stat;
@@ -20,9 +20,9 @@ use crate::supervisor::event::{Pid, Process, Signal};
 pub(crate) struct Wards {
     /// How many may be watched: clients need descriptors, too.
     most_watched: usize,
-    watched: HashMap<Pid, PidFd>,
+    watched: Map<Pid, PidFd>,
     /// Those that nothing tells of, for want of descriptors. They are looked after from time to time.
-    unwatched: HashMap<Pid, Process>,
+    unwatched: Map<Pid, Process>,
     look_at: Option<Instant>,
 }
 
@@ -30,7 +30,7 @@ impl Wards {
     /// Begins with none, and the descriptors that the daemon may have.
     pub(crate) fn new(descriptors: usize) -> Self {
         let most_watched = descriptors / 4;
-        Self { most_watched, watched: HashMap::new(), unwatched: HashMap::new(), look_at: None }
+        Self { most_watched, watched: Map::default(), unwatched: Map::default(), look_at: None }
     }
 
     /// Takes a process into care. Returns whether it lives.

@@ -19,13 +19,13 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use procmgr_config::{Action, Config, Gid, Group, OnExit, ProgramName, Uid};
 use procmgr_proto::message::{Code, ExitStatus, Invocation, Response};
 
+use crate::maps::Map;
 use crate::supervisor::access::Person;
 use crate::supervisor::call::{Call, refuse, reply, shown};
 use crate::supervisor::event::{
@@ -42,7 +42,7 @@ pub(crate) struct Supervisor<S> {
     standing: Standing,
     programs: Table<S>,
     /// The control processes whose end somebody waits for.
-    controls: HashMap<Pid, Caller>,
+    controls: Map<Pid, Caller>,
     /// Who waits for the executable to take over, while it is tried.
     upgrader: Option<Caller>,
     /// Who waits for the end of the daemon, while it waits for the end of its programs.

@@ -2,14 +2,14 @@
 //!
 //! What becomes of one program by it is told in `program`; reading the file is not the core's business.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use procmgr_config::{Config, Definition, NameHasher, OnExit, ProgramName};
+use procmgr_config::{Config, Definition, OnExit, ProgramName};
 use procmgr_proto::details::{ProgramPreview, ReloadEffect};
 use procmgr_proto::message::{Code, Refusal, Response};
 
+use crate::maps::Set;
 use crate::supervisor::call::reply;
 use crate::supervisor::event::{Caller, Cause, Difference, Effect, Intent, Loaded, Rejected, Report};
 use crate::supervisor::program::Program;
@@ -149,7 +149,7 @@ impl<S: Clone> Supervisor<S> {
     }
 }
 
-fn names(definitions: &[Arc<Definition>]) -> HashSet<&ProgramName, NameHasher> {
+fn names(definitions: &[Arc<Definition>]) -> Set<&ProgramName> {
     definitions.iter().map(|definition| &definition.name).collect()
 }
 

@@ -4,13 +4,14 @@
 //! business.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::hash::Hash;
 use std::mem;
 use std::time::Instant;
 
-use procmgr_config::{NameHasher, ProgramName};
+use procmgr_config::ProgramName;
 
+use crate::maps::{self, Map, Set};
 use crate::supervisor::condition::Condition;
 use crate::supervisor::event::{Cause, Change, Pid};
 use crate::supervisor::memory::Memory;
@@ -20,11 +21,11 @@ use crate::supervisor::program::Program;
 #[derive(Debug)]
 pub(crate) struct Table<S> {
     /// Each in a place of its own: the empty places of the map are small then.
-    rows: HashMap<ProgramName, Box<Row<S>>, NameHasher>,
+    rows: Map<ProgramName, Box<Row<S>>>,
     /// The order of lists: that of the configuration, then what lingers. Names that are forgotten stay until the next
     /// reordering and are passed over: taking each out at once would cost a scan apiece.
     order: Vec<ProgramName>,
-    mains: HashMap<Pid, ProgramName>,
+    mains: Map<Pid, ProgramName>,
     deadlines: BTreeSet<Deadline>,
     /// What has changed since it was last taken.
     changes: Vec<Change>,
@@ -51,9 +52,9 @@ impl<S: Clone> Table<S> {
     /// Creates a table without programs, and with room for so many.
     pub(crate) fn with_capacity(programs: usize) -> Self {
         Self {
-            rows: HashMap::with_capacity_and_hasher(programs, NameHasher::default()),
+            rows: maps::with_capacity(programs),
             order: Vec::with_capacity(programs),
-            mains: HashMap::new(),
+            mains: Map::default(),
             deadlines: BTreeSet::new(),
             changes: Vec::new(),
             memories: Vec::new(),
@@ -148,8 +149,7 @@ impl<S: Clone> Table<S> {
         if first.iter().copied().eq(&self.order) {
             return;
         }
-        let mut seen: HashSet<&ProgramName, NameHasher> =
-            HashSet::with_capacity_and_hasher(self.rows.len(), NameHasher::default());
+        let mut seen: Set<&ProgramName> = Set::default();
         let order = first.iter().copied().chain(&self.order).filter(|name| seen.insert(name));
         // The names that the table has already, lest there be two of each.
         let names = order.filter_map(|name| self.rows.get_key_value(name));
