@@ -124,7 +124,8 @@ fn restarts(arena: &Arena, signs: &mut Signs, living: &mut HashMap<u32, Sign>) -
 
 /// So many that each is back before its turn comes again.
 const PROGRAMS: u32 = 150;
-const BETWEEN: Duration = Duration::from_millis(10);
+/// The delay is no multiple of it, so that no program comes back just when another one is killed.
+const BETWEEN: Duration = Duration::from_millis(14);
 /// As it is configured.
 const DELAY: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(60);
