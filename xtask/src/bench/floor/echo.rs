@@ -6,13 +6,15 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
 
 use rustix::event::epoll;
 use rustix::net::sockopt::socket_peercred;
-use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendFlags, listen, recvmsg, send};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, listen, recvmsg, send};
 
 use crate::bench::arena::Arena;
 use crate::bench::asker;
@@ -24,13 +26,39 @@ pub(in crate::bench) struct Echo {
     pub(in crate::bench) socket: PathBuf,
 }
 
+/// Where a server closes what comes with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::bench) enum Closing {
+    /// Before it answers. Whoever has sent something that takes its time keeps everybody waiting.
+    AtOnce,
+    /// In another thread, after the answer, so that nobody else has to wait.
+    Elsewhere,
+}
+
+impl Closing {
+    const ALL: [Self; 2] = [Self::AtOnce, Self::Elsewhere];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::AtOnce => "at-once",
+            Self::Elsewhere => "elsewhere",
+        }
+    }
+}
+
 impl Echo {
     /// Starts a server that answers to each request of this kind what a daemon has answered.
-    pub(in crate::bench) fn start(arena: &Arena, request: &str, answer: &[u8]) -> Result<Self, String> {
+    pub(in crate::bench) fn start(
+        arena: &Arena,
+        request: &str,
+        answer: &[u8],
+        closing: Closing,
+    ) -> Result<Self, String> {
         let socket = arena.stage.path(&format!("{}.socket", arena.new_name()));
         let mut digits = String::new();
         answer.iter().try_for_each(|byte| write!(digits, "{byte:02x}")).map_err(|error| error.to_string())?;
-        let mut command = arena.role(&["floor", "echo", &asker::length(request).to_string(), &digits]);
+        let length = asker::length(request).to_string();
+        let mut command = arena.role(&["floor", "echo", closing.word(), &length, &digits]);
         let mut player = Player::start(command.arg(&socket))?;
         player.wait_until_ready()?;
         Ok(Self { player, socket })
@@ -43,11 +71,13 @@ impl Echo {
 }
 
 /// Serves until standard input ends.
-pub(super) fn play(length: &str, answer: &str, socket: &Path) -> Result<(), String> {
+pub(super) fn play(closing: &str, length: &str, answer: &str, socket: &Path) -> Result<(), String> {
+    let closing = Closing::ALL.into_iter().find(|known| known.word() == closing);
+    let closing = closing.ok_or("nothing is closed like that")?;
     let length = length.parse().map_err(|_| "the length is no number")?;
     let byte = |at: usize| answer.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
     let answer: Option<Vec<u8>> = (0..answer.len()).step_by(2).map(byte).collect();
-    serve(socket, length, &answer.ok_or("the answer is no number")?)
+    serve(socket, length, &answer.ok_or("the answer is no number")?, closing)
         .map_err(|error| format!("the echo cannot go on: {error}"))
 }
 
@@ -57,7 +87,8 @@ struct Peer {
     received: usize,
 }
 
-fn serve(socket: &Path, length: usize, answer: &[u8]) -> io::Result<()> {
+fn serve(socket: &Path, length: usize, answer: &[u8], closing: Closing) -> io::Result<()> {
+    let closer = (closing == Closing::Elsewhere).then(closer);
     let listener = UnixListener::bind(socket)?;
     listen(&listener, QUEUE)?;
     listener.set_nonblocking(true)?;
@@ -86,7 +117,7 @@ fn serve(socket: &Path, length: usize, answer: &[u8]) -> io::Result<()> {
                     peers.insert(number(&stream), Peer { stream, received: 0 });
                 }
             } else if let Some(peer) = peers.get_mut(&of_event)
-                && !peer.serve(length, answer)
+                && !peer.serve(length, answer, closer.as_ref())
             {
                 peers.remove(&of_event);
             }
@@ -96,15 +127,21 @@ fn serve(socket: &Path, length: usize, answer: &[u8]) -> io::Result<()> {
 
 impl Peer {
     /// Receives what there is, and answers what is complete. Returns whether more may come.
-    fn serve(&mut self, length: usize, answer: &[u8]) -> bool {
+    fn serve(&mut self, length: usize, answer: &[u8], closer: Option<&Sender<OwnedFd>>) -> bool {
         let mut buffer = [0; 4096];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
         let received = recvmsg(&self.stream, &mut [IoSliceMut::new(&mut buffer)], &mut control, flags);
         let Ok(received) = received else { return false };
-        // What came with the bytes is closed here.
-        control.drain().for_each(drop);
+        let descriptors = control.drain().filter_map(|part| match part {
+            RecvAncillaryMessage::ScmRights(rights) => Some(rights),
+            _ => None,
+        });
+        let mut descriptors = descriptors.flatten();
+        if closer.is_none() {
+            descriptors.by_ref().for_each(drop);
+        }
         self.received += received.bytes;
         while self.received >= length {
             self.received -= length;
@@ -112,8 +149,19 @@ impl Peer {
                 return false;
             }
         }
+        // Whatever has not been closed before.
+        if let Some(closer) = closer {
+            descriptors.by_ref().for_each(|it| drop(closer.send(it)));
+        }
         received.bytes > 0
     }
+}
+
+/// Starts a thread that closes whatever it is sent.
+fn closer() -> Sender<OwnedFd> {
+    let (closer, garbage) = channel();
+    thread::spawn(move || garbage.into_iter().for_each(drop));
+    closer
 }
 
 fn number(descriptor: &impl AsRawFd) -> u64 {
