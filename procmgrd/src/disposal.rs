@@ -78,10 +78,15 @@ pub(crate) fn later(garbage: impl Send + 'static, charge: Option<Charge>) {
     DISPOSAL.take_in(owner, Box::new((garbage, charge)));
 }
 
-/// Has what was dropped since the last time closed. To be called often, and when nobody waits for an answer: to wake a
-/// thread takes longer than most answers.
+/// Has what was dropped since the last time closed. To be called soon, and when nobody waits for an answer: to wake a thread
+/// takes longer than most answers.
 pub(crate) fn set_off() {
     DISPOSAL.set_off();
+}
+
+/// Returns whether something was dropped since [`set_off`] was called last.
+pub(crate) fn is_wanted() -> bool {
+    DISPOSAL.has_news.load(Ordering::Relaxed)
 }
 
 /// Closes a socket over which a client may have sent descriptors that were not received, soon and elsewhere.

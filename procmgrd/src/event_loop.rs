@@ -6,7 +6,7 @@
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
-use std::{iter, mem};
+use std::{io, iter, mem};
 
 use procmgr_config::load::Loaded as Config;
 use procmgr_proto::message::Response;
@@ -53,6 +53,8 @@ pub(crate) struct Daemon {
     /// Descriptors that the daemon was started with, and keeps for whoever has given them.
     pub(crate) inherited: Vec<OwnedFd>,
     pub(crate) heap: Heap,
+    /// How many turns what clients have brought has been waiting to be closed, since there was something else to do.
+    pub(crate) busy_turns: u32,
     /// The decision to end, once it has been taken. Nothing is decided after it.
     pub(crate) end: Option<End>,
 }
@@ -92,12 +94,26 @@ impl Daemon {
                 return Ok(end);
             }
             self.server.deliver(&self.poller, Instant::now());
-            disposal::set_off();
             self.notifier.tell(self.supervisor.overview(), Instant::now());
             self.heap.mend();
-            let ready = self.poller.wait(self.time_left()).map_err(Error::system("wait for events"))?;
+            let ready = self.wait().map_err(Error::system("wait for events"))?;
             self.turn(&ready)?;
         }
+    }
+
+    /// Waits for something to do. As long as there is something at once, whoever closes what clients have brought is not
+    /// called, for a few turns at the most: that takes as long as several answers.
+    fn wait(&mut self) -> io::Result<Vec<Ready>> {
+        if disposal::is_wanted() && self.busy_turns < MOST_BUSY_TURNS {
+            let ready = self.poller.wait(Some(Duration::ZERO))?;
+            if !ready.is_empty() {
+                self.busy_turns += 1;
+                return Ok(ready);
+            }
+        }
+        self.busy_turns = 0;
+        disposal::set_off();
+        self.poller.wait(self.time_left())
     }
 
     /// Takes one turn. Deaths go first: a start that is asked for in the same turn must find the program down. What is
@@ -320,6 +336,9 @@ impl Daemon {
         first.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 }
+
+/// How many turns closing can wait. Each takes some milliseconds at the most, and whoever reads from a pipe waits for its end.
+const MOST_BUSY_TURNS: u32 = 16;
 
 /// How long in one turn programs are started that are due, and how long requests are taken. Some cost more to answer than
 /// to ask, and nobody is to wait for very many.
