@@ -1,5 +1,8 @@
 # What the scripts of the packages have in common; it is put into each of them.
 
+# The executable of this package is meant, too, and no other one of that name.
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+
 has_systemd() {
     [ -d /run/systemd/system ]
 }
@@ -48,17 +51,39 @@ is_allowed() {
     [ "$permission" -ne 101 ]
 }
 
-# Has the daemon that runs go on as the new version, which no program notices.
+# Has the daemon that runs, and has answered like this when it was asked, go on as the new version, which no program notices.
 go_on() {
     if ! is_allowed restart; then
         echo "procmgr: by policy, the daemon goes on as the former version" >&2
-    elif reason=$(procmgr --timeout 20 -u 2>&1); then
-        echo "procmgr: the daemon goes on as this version, and so does every program"
+    elif [ "$1" -eq 0 ] && reason=$(procmgr --timeout 20 -u 2>&1); then
+        # A daemon that was started from elsewhere goes on from there.
+        executable=$(readlink "/proc/$(daemon)/exe") || :
+        if [ "$executable" = /usr/bin/procmgr ]; then
+            echo "procmgr: the daemon goes on as this version, and so does every program"
+        else
+            echo "procmgr: the daemon goes on, but not as this package has it: it executes $executable" >&2
+        fi
     else
         # Whatever else could be done to it is the administrator's to decide.
         echo "procmgr: the daemon goes on as the former version: ${reason:-it does not answer}" >&2
         echo "procmgr: restart it when it suits; programs run on, but clients that wait are turned away" >&2
     fi
+}
+
+# stop_service COMMAND...: has systemd stop the service, by this command.
+stop_service() {
+    # A unit that is masked has lost its settings, and with them that programs outlive the daemon.
+    mask=$(systemctl show --value --property LoadState procmgr.service)
+    if [ "$mask" = masked ]; then
+        systemctl --quiet unmask procmgr.service
+        systemctl --quiet --runtime unmask procmgr.service
+        if [ "$(systemctl show --value --property LoadState procmgr.service)" != loaded ]; then
+            echo "procmgr: the service is masked, and to stop it would end every program: unmask it first" >&2
+            exit 1
+        fi
+    fi
+    "$@" >/dev/null 2>&1 || :
+    [ "$mask" != masked ] || systemctl --quiet mask procmgr.service
 }
 
 # Ends a daemon that is there although its service is stopped: somebody has started it by hand.
@@ -93,8 +118,18 @@ say_which_go_on() {
 # Prints where the daemon keeps its records.
 state_folder() {
     folder=$(global_key state-path)
+    echo "${folder:-$(socket).state}"
+}
+
+# Prints the PID of the process that holds the lock beside the socket.
+daemon() {
+    inode=$(stat --format %i "$(socket).lock" 2>/dev/null) || return 0
+    sed -n "s/^[0-9]*: FLOCK *ADVISORY *WRITE \([0-9]*\) [^ ]*:$inode .*/\1/p" /proc/locks
+}
+
+socket() {
     socket=$(global_key socket-path)
-    echo "${folder:-${socket:-/run/procmgr}.state}"
+    echo "${socket:-/run/procmgr}"
 }
 
 global_key() {

@@ -152,6 +152,7 @@ say 'a daemon that does not answer, or not where it is looked for, is left as it
 contains 'what is said' 'goes on as the former version' "$(frozen dpkg -i "$old" 2>&1)"
 eventually procmgr -q -t
 is 'the daemon' "$daemon" "$(daemon)"
+contains 'what the daemon executes' '(deleted)' "$(readlink "/proc/$daemon/exe")"
 sed -i '1i socket-path = /run/other' $config
 contains 'what is said' 'goes on as the former version' "$(dpkg -i "$new" 2>&1)"
 [[ ! -e /run/other ]] || fail 'a second daemon was started'
@@ -177,6 +178,23 @@ contains 'what is said' 'goes on as the former version' "$(dpkg -i "$new" 2>&1)"
 is 'the daemon' "$daemon" "$(daemon)"
 redis_is 'running adopted'
 status 0 $init restart
+
+say 'a daemon that was started from elsewhere goes on from there, and that is told'
+status 0 $init stop
+cp /usr/bin/procmgr /usr/local/bin/procmgr
+/usr/local/bin/procmgr -d
+contains 'what is said' 'it executes /usr/local/bin/procmgr' "$(dpkg -i "$new" 2>&1)"
+redis_is 'running adopted'
+rm /usr/local/bin/procmgr
+status 0 $init stop
+status 0 $init start
+
+say 'a restart with a file that cannot be used leaves all as it is'
+daemon=$(daemon)
+sed -i '1i nonsense' $config
+status 6 $init restart
+sed -i 1d $config
+is 'the daemon' "$daemon" "$(daemon)"
 
 say 'a daemon that cannot be stopped keeps the package from being removed'
 frozen status 1 dpkg --remove procmgr
@@ -212,6 +230,17 @@ say 'purged: what goes on is told once more, and nothing is left'
 contains 'what is said' "\"redis\", pid $redis_pid" "$(dpkg --purge procmgr 2>&1)"
 redis_went_on
 is 'what is left' '' "$(leftovers)"
+
+say 'purged while the daemon of somebody else runs: what that keeps stays'
+dpkg -i "$new" >/dev/null || fail 'it cannot be installed again'
+cp /usr/bin/procmgr /usr/local/bin/other
+dpkg --remove procmgr >/dev/null 2>&1
+/usr/local/bin/other -d
+contains 'what is said' 'a daemon runs' "$(dpkg --purge procmgr 2>&1)"
+/usr/local/bin/other -q -t || fail 'its socket is gone'
+[[ -d /run/procmgr.state ]] || fail 'its records are gone'
+/usr/local/bin/other -s
+rm -rf /usr/local/bin/other /run/procmgr.state /run/procmgr.lock
 
 say 'purged at once, with a program that runs'
 dpkg -i "$new" >/dev/null || fail 'it cannot be installed again'

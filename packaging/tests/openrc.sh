@@ -60,6 +60,13 @@ is 'the daemon' "$daemon" "$(daemon)"
 is 'what the daemon executes' /usr/bin/procmgr "$(readlink "/proc/$daemon/exe")"
 redis_is running
 
+say 'a restart with a file that cannot be used leaves all as it is'
+daemon=$(daemon)
+sed -i '1i nonsense' /etc/procmgr.cfg
+status 1 service restart
+sed -i 1d /etc/procmgr.cfg
+is 'the daemon' "$daemon" "$(daemon)"
+
 say 'the service is restarted, and redis goes on'
 status 0 service restart
 redis_is 'running adopted'

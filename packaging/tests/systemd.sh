@@ -48,6 +48,7 @@ redis_is running
 say 'a daemon that does not answer, or not where it is looked for, goes on as the former version, and that is told'
 contains 'what is said' 'goes on as the former version' "$(frozen dpkg -i "$old" 2>&1)"
 eventually procmgr -q -t
+contains 'what the daemon executes' '(deleted)' "$(readlink "/proc/$daemon/exe")"
 sed -i '1i socket-path = /run/other' /etc/procmgr.cfg
 contains 'what is said' 'goes on as the former version' "$(dpkg -i "$new" 2>&1)"
 sed -i 1d /etc/procmgr.cfg
@@ -108,6 +109,17 @@ contains 'what is said' "\"redis\", pid $redis_pid" "$(elsewhere dpkg --remove p
 is_active procmgr.service && fail 'it runs'
 is_active procmgr.socket && fail 'its socket is there'
 redis_went_on
+
+say 'removed while the service is masked: what runs goes on all the same, and the mask stays'
+dpkg -i "$old" >/dev/null 2>&1 || fail 'it cannot be installed again'
+systemctl --quiet enable --now procmgr.service
+redis_is 'running adopted'
+systemctl --quiet mask procmgr.service
+contains 'what is said' "\"redis\", pid $redis_pid" "$(dpkg --remove procmgr 2>&1)"
+is 'the daemon' '' "$(daemon)"
+redis_went_on
+is 'the service' masked "$(systemctl is-enabled procmgr.service || true)"
+systemctl --quiet unmask procmgr.service
 
 say 'a daemon that was started by hand is upgraded and stopped as well'
 dpkg -i "$old" >/dev/null 2>&1 || fail 'it cannot be installed again'
