@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use rustc_hash::FxBuildHasher;
+
 use crate::check;
 use crate::diagnostic::{Collector, Kind};
 use crate::syntax::{Entry, Token, Word, lines};
@@ -61,7 +63,7 @@ impl<'a> Document<'a> {
     pub(crate) fn programs(&self, findings: &mut Collector) -> Vec<(&'a [u8], &[Entry<'a>])> {
         // Of a name that occurs again, the later place overwrites the earlier one. Nobody gains by names that were made to
         // collide: whoever writes the file can do worse.
-        let last: HashMap<&[u8], Word<'_>, foldhash::fast::RandomState> =
+        let last: HashMap<&[u8], Word<'_>, FxBuildHasher> =
             self.sections.iter().map(|section| (section.name.bytes, section.name)).collect();
         let mut programs = Vec::with_capacity(last.len());
         for Section { name, entries } in &self.sections {

@@ -5,13 +5,15 @@
 
 use std::collections::{HashMap, HashSet};
 
+use rustc_hash::FxBuildHasher;
+
 /// A map by such keys.
-pub(crate) type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+pub(crate) type Map<K, V> = HashMap<K, V, FxBuildHasher>;
 
 /// A set of such keys.
-pub(crate) type Set<K> = HashSet<K, foldhash::fast::RandomState>;
+pub(crate) type Set<K> = HashSet<K, FxBuildHasher>;
 
 /// Creates a map with room for so many.
 pub(crate) fn with_capacity<K, V>(count: usize) -> Map<K, V> {
-    Map::with_capacity_and_hasher(count, foldhash::fast::RandomState::default())
+    Map::with_capacity_and_hasher(count, FxBuildHasher)
 }

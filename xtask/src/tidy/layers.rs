@@ -33,7 +33,6 @@ const ADAPTERS: [(&str, &[&str]); 21] = [
         ],
     ),
     ("env_logger", &["src/logging.rs"]),
-    ("foldhash", &["procmgr-config/src/document.rs", "procmgrd/src/maps.rs"]),
     ("humantime", &["procmgr-cli/src/time.rs", "src/logging.rs"]),
     (
         "libfuzzer_sys",
@@ -97,6 +96,7 @@ const ADAPTERS: [(&str, &[&str]); 21] = [
     ("nix::sys::epoll", &["procmgrd/src/poll.rs"]),
     ("nix::sys::signal", &["procmgrd/src/fork.rs", "procmgrd/src/signals.rs"]),
     ("nix::syslog", &["src/logging.rs", "src/system_log.rs"]),
+    ("rustc_hash", &["procmgr-config/src/document.rs", "procmgrd/src/maps.rs"]),
     (
         "rustix",
         &[
