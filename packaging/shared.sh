@@ -61,7 +61,7 @@ go_on() {
         if [ "$executable" = /usr/bin/procmgr ]; then
             echo "procmgr: the daemon goes on as this version, and so does every program"
         else
-            echo "procmgr: the daemon goes on, but not as this package has it: it executes $executable" >&2
+            echo "procmgr: the daemon goes on, but not as this package has it: it executes ${executable:-what nobody can tell}" >&2
         fi
     else
         # Whatever else could be done to it is the administrator's to decide.
@@ -73,17 +73,21 @@ go_on() {
 # stop_service COMMAND...: has systemd stop the service, by this command.
 stop_service() {
     # A unit that is masked has lost its settings, and with them that programs outlive the daemon.
-    mask=$(systemctl show --value --property LoadState procmgr.service)
-    if [ "$mask" = masked ]; then
-        systemctl --quiet unmask procmgr.service
-        systemctl --quiet --runtime unmask procmgr.service
-        if [ "$(systemctl show --value --property LoadState procmgr.service)" != loaded ]; then
-            echo "procmgr: the service is masked, and to stop it would end every program: unmask it first" >&2
-            exit 1
-        fi
+    case $(systemctl is-enabled procmgr.service 2>/dev/null) in
+        masked) lifetime= ;;
+        masked-runtime) lifetime=--runtime ;;
+        *)
+            "$@" >/dev/null || :
+            return
+            ;;
+    esac
+    systemctl --quiet $lifetime unmask procmgr.service
+    if [ "$(systemctl show --value --property LoadState procmgr.service)" != loaded ]; then
+        echo "procmgr: the service is masked, and to stop it would end every program: unmask it first" >&2
+        exit 1
     fi
-    "$@" >/dev/null 2>&1 || :
-    [ "$mask" != masked ] || systemctl --quiet mask procmgr.service
+    "$@" >/dev/null || :
+    systemctl --quiet $lifetime mask procmgr.service
 }
 
 # Ends a daemon that is there although its service is stopped: somebody has started it by hand.
@@ -123,8 +127,13 @@ state_folder() {
 
 # Prints the PID of the process that holds the lock beside the socket.
 daemon() {
-    inode=$(stat --format %i "$(socket).lock" 2>/dev/null) || return 0
-    sed -n "s/^[0-9]*: FLOCK *ADVISORY *WRITE \([0-9]*\) [^ ]*:$inode .*/\1/p" /proc/locks
+    lock=$(socket).lock
+    inode=$(stat --format %i "$lock" 2>/dev/null) || return 0
+    # On another file system another file may have the same number.
+    sed -n "s/^[0-9]*: FLOCK *ADVISORY *WRITE \([0-9]*\) [^ ]*:$inode .*/\1/p" /proc/locks |
+        while read -r pid; do
+            ! find "/proc/$pid/fd" -lname "$lock" 2>/dev/null | grep -q . || echo "$pid"
+        done
 }
 
 socket() {

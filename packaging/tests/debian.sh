@@ -152,6 +152,8 @@ say 'a daemon that does not answer, or not where it is looked for, is left as it
 contains 'what is said' 'goes on as the former version' "$(frozen dpkg -i "$old" 2>&1)"
 eventually procmgr -q -t
 is 'the daemon' "$daemon" "$(daemon)"
+# If it had been asked to, it would have upgraded itself by then.
+sleep 3
 contains 'what the daemon executes' '(deleted)' "$(readlink "/proc/$daemon/exe")"
 sed -i '1i socket-path = /run/other' $config
 contains 'what is said' 'goes on as the former version' "$(dpkg -i "$new" 2>&1)"

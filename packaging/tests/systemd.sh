@@ -48,6 +48,8 @@ redis_is running
 say 'a daemon that does not answer, or not where it is looked for, goes on as the former version, and that is told'
 contains 'what is said' 'goes on as the former version' "$(frozen dpkg -i "$old" 2>&1)"
 eventually procmgr -q -t
+# If it had been asked to, it would have upgraded itself by then.
+sleep 3
 contains 'what the daemon executes' '(deleted)' "$(readlink "/proc/$daemon/exe")"
 sed -i '1i socket-path = /run/other' /etc/procmgr.cfg
 contains 'what is said' 'goes on as the former version' "$(dpkg -i "$new" 2>&1)"
