@@ -60,15 +60,17 @@ fn make(release: &Release) -> Result<Vec<PathBuf>, String> {
     }
     let inventory = Inventory::take(release)?;
     let (binary, static_binary) = binary::build_both(release)?;
-    let files = content::files(release, &binary, inventory.texts()?, inventory.bill(None)?)?;
+    let mut libraries = Library::of_each(inventory.compiler())?;
+    let (texts, bill) = (inventory.texts(&libraries)?, inventory.bill(&libraries)?);
+    let files = content::files(release, &binary, texts, bill)?;
     let mut made = vec![
         tarball::make(release, &files, "")?,
         deb::make(release, &files, &binary, &inventory)?,
         rpm::make(release, &files)?,
     ];
-    let library = Library::of_this_system()?;
-    let texts = inventory.texts()? + &library.text()?;
-    let files = content::files(release, &static_binary, texts, inventory.bill(Some(&library))?)?;
+    libraries.push(Library::of_c()?);
+    let (texts, bill) = (inventory.texts(&libraries)?, inventory.bill(&libraries)?);
+    let files = content::files(release, &static_binary, texts, bill)?;
     made.push(tarball::make(release, &files, "-static")?);
     made.push(write_sums(folder, &made)?);
     Ok(made)

@@ -93,7 +93,7 @@ impl Packed {
 
 /// Returns the files of a release, for all kinds of package.
 ///
-/// Of the crates of other people, `texts` tells humans, and `bill` machines.
+/// Of what other people have made and is linked, `texts` tells humans, and `bill` machines.
 pub(super) fn files(
     release: &Release,
     binary: &Path,

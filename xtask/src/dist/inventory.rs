@@ -1,6 +1,6 @@
 //! Which crates of other people are in the executable, under which licences, and what these want to be told.
 //!
-//! Whether a licence will do is judged in `licence`.
+//! Whether a licence will do is judged in `licence`; what else is linked is told by `library`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -67,12 +67,17 @@ impl Inventory {
         Ok(Self { version: release.version.clone(), compiler, crates })
     }
 
-    /// Returns the list for people: each crate, and the licence texts that come with it.
-    pub(super) fn texts(&self) -> Result<String, String> {
+    /// Returns the version of the compiler that links them.
+    pub(super) fn compiler(&self) -> &str {
+        &self.compiler
+    }
+
+    /// Returns the list for people: each crate, the licence texts that come with it, and what is to be told of libraries.
+    pub(super) fn texts(&self, libraries: &[Library]) -> Result<String, String> {
         let mut list = format!(
             "procmgr {} is under the MIT licence. In its executable are these crates of other people, and the\n\
-             standard library of Rust {}, which is under MIT OR Apache-2.0. The texts follow the list.\n\n",
-            self.version, self.compiler
+             libraries that are told of at the end. The texts follow the list.\n\n",
+            self.version
         );
         let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for it in &self.crates {
@@ -87,12 +92,13 @@ impl Inventory {
         for (names, text) in texts {
             list.extend(["\n", &"-".repeat(78), "\n", &names.join(", "), "\n\n", text.trim(), "\n"]);
         }
+        list.extend(libraries.iter().map(Library::text));
         Ok(list)
     }
 
-    /// Returns the list for machines: a bill of materials as of `CycloneDX`, of crates, and of the C library if that is linked.
-    pub(super) fn bill(&self, library: Option<&Library>) -> Result<String, String> {
-        let components = self.crates.iter().map(Crate::component).chain(library.map(component));
+    /// Returns the list for machines: a bill of materials as of `CycloneDX`, of crates and libraries.
+    pub(super) fn bill(&self, libraries: &[Library]) -> Result<String, String> {
+        let components = self.crates.iter().map(Crate::component).chain(libraries.iter().map(component));
         let components: Vec<Value> = components.collect();
         let bill = json!({
             "bomFormat": "CycloneDX",
@@ -166,14 +172,14 @@ impl Crate {
 }
 
 fn component(library: &Library) -> Value {
-    let Library { version } = library;
+    let Library { name, version, licence, .. } = library;
     json!({
         "type": "library",
-        "bom-ref": format!("pkg:generic/glibc@{version}"),
-        "name": "glibc",
+        "bom-ref": format!("pkg:generic/{name}@{version}"),
+        "name": name,
         "version": version,
-        "purl": format!("pkg:generic/glibc@{version}"),
-        "licenses": [{ "expression": "LGPL-2.1-or-later" }],
+        "purl": format!("pkg:generic/{name}@{version}"),
+        "licenses": [{ "expression": licence }],
     })
 }
 
@@ -260,6 +266,22 @@ mod tests {
         for new in ["1.1000", "2.0"] {
             assert!(judge_ages(&metadata(json!(new))).unwrap_err().contains(new));
         }
+    }
+
+    #[test]
+    fn the_bill_names_what_is_linked_and_is_no_crate() {
+        let inventory =
+            Inventory { version: "1.0.0".to_owned(), compiler: "1.2.3".to_owned(), crates: Vec::new() };
+        let told = "GCC RUNTIME LIBRARY EXCEPTION\n\n2. No Weakening of GCC Copyleft.\n";
+        let libraries = [Library::rust("1.2.3"), Library::libgcc("4.5.6", told).unwrap()];
+        let bill: Value = serde_json::from_str(&inventory.bill(&libraries).unwrap()).unwrap();
+        let texts = inventory.texts(&libraries).unwrap();
+        assert_eq!(bill["components"][0]["purl"], "pkg:generic/rust-std@1.2.3");
+        assert_eq!(bill["components"][1]["purl"], "pkg:generic/libgcc@4.5.6");
+        let exception = "GPL-3.0-or-later WITH GCC-exception-3.1";
+        assert_eq!(bill["components"][1]["licenses"][0]["expression"], exception);
+        assert!(texts.contains("The standard library of Rust 1.2.3"), "{texts}");
+        assert!(texts.contains("2. No Weakening of GCC Copyleft."), "{texts}");
     }
 
     #[test]
