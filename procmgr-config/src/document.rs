@@ -28,7 +28,8 @@ struct Section<'a> {
 impl<'a> Document<'a> {
     /// Reads a text. Lines that are not allowed become errors and are otherwise passed over.
     pub(crate) fn read(text: &'a [u8], findings: &mut Collector) -> Self {
-        let mut document = Self { entries: Vec::new(), globals: 0..0, sections: Vec::new() };
+        let entries = Vec::with_capacity(text.len() / USUAL_LENGTH);
+        let mut document = Self { entries, globals: 0..0, sections: Vec::new() };
         for line in lines(text) {
             if let Some(mistake) = line.mistake {
                 findings.error(Kind::Syntax, mistake.position, || mistake.text.to_owned());
@@ -79,6 +80,9 @@ impl<'a> Document<'a> {
         programs
     }
 }
+
+/// How long the line of an entry is, or longer, in most files: then the list of them need not grow, and be moved.
+const USUAL_LENGTH: usize = 32;
 
 /// What the name of a program's section begins with.
 const PREFIX: &[u8] = b"prog-";

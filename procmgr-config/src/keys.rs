@@ -23,8 +23,10 @@ pub(crate) struct ProgramKeys<'a> {
     pub(crate) kill_mode: Option<&'a Entry<'a>>,
     pub(crate) autostart: Option<&'a Entry<'a>>,
     pub(crate) cwd: Option<&'a Entry<'a>>,
-    /// Of each action that is built in or has a script, if the section says anything of it.
-    actions: BTreeMap<Action, ActionKeys<'a>>,
+    /// Of each action that is built in, in their order.
+    built_in: [ActionKeys<'a>; Action::BUILT_IN.len()],
+    /// Of each action that has a script and is not built in.
+    custom: BTreeMap<Action, ActionKeys<'a>>,
 }
 
 /// What a program's section may say of one action.
@@ -56,8 +58,8 @@ impl<'a> ProgramKeys<'a> {
     pub(crate) fn sort(entries: &'a [Entry<'a>], findings: &mut Collector) -> Self {
         let mut keys: Self = sort(entries, Self::slot, check::unknown_program_key, findings);
         // An action that is not built in is one by its script only.
-        keys.actions.retain(|action, keys| {
-            let is_one = action.is_built_in() || keys.cmd.is_some();
+        keys.custom.retain(|action, keys| {
+            let is_one = keys.cmd.is_some();
             if !is_one {
                 keys.entries().for_each(|entry| check::key_of_no_action(entry, action, findings));
             }
@@ -68,12 +70,16 @@ impl<'a> ProgramKeys<'a> {
 
     /// Returns what the section says of an action.
     pub(crate) fn action(&self, action: &Action) -> &ActionKeys<'a> {
-        self.actions.get(action).unwrap_or(&ActionKeys::NONE)
+        match place(action.name()) {
+            Some(place) => &self.built_in[place],
+            None => self.custom.get(action).unwrap_or(&ActionKeys::NONE),
+        }
     }
 
     /// Returns the actions that the section says something of, in their order.
     pub(crate) fn actions(&self) -> impl Iterator<Item = (&Action, &ActionKeys<'a>)> {
-        self.actions.iter()
+        let built_in = Action::BUILT_IN.iter().zip(&self.built_in);
+        built_in.filter(|(_, keys)| !keys.say_nothing()).chain(&self.custom)
     }
 
     fn slot(&mut self, key: &[u8]) -> Option<&mut Slot<'a>> {
@@ -94,9 +100,15 @@ impl<'a> ProgramKeys<'a> {
                 let hyphen = key.iter().position(|byte| *byte == b'-')?;
                 let (kind, action) = (&key[..hyphen], &key[hyphen + 1..]);
                 let is_of_action = OF_ACTIONS.iter().any(|it| it.as_bytes() == kind) && !action.is_empty();
-                let action = is_of_action.then(|| Action::from_name(action))?;
-                self.actions.entry(action).or_default().slot(kind)
+                is_of_action.then(|| self.of_action(action))?.slot(kind)
             }
+        }
+    }
+
+    fn of_action(&mut self, name: &[u8]) -> &mut ActionKeys<'a> {
+        match place(name) {
+            Some(place) => &mut self.built_in[place],
+            None => self.custom.entry(Action::from_name(name)).or_default(),
         }
     }
 }
@@ -108,6 +120,10 @@ impl<'a> ActionKeys<'a> {
     pub(crate) fn entries(&self) -> impl Iterator<Item = &'a Entry<'a>> {
         let Self { cmd, uid, gid, suid, sgid } = *self;
         [cmd, uid, gid, suid, sgid].into_iter().flatten()
+    }
+
+    fn say_nothing(&self) -> bool {
+        matches!(self, Self { cmd: None, uid: None, gid: None, suid: None, sgid: None })
     }
 
     fn slot(&mut self, kind: &[u8]) -> Option<&mut Slot<'a>> {
@@ -145,6 +161,11 @@ impl<'a> GlobalKeys<'a> {
 }
 
 type Slot<'a> = Option<&'a Entry<'a>>;
+
+/// Returns which one of the built-in actions has this name, if one has.
+fn place(name: &[u8]) -> Option<usize> {
+    Action::BUILT_IN.iter().position(|action| action.name() == name)
+}
 
 /// Puts each entry into the slot of its key.
 fn sort<'a, K: Default>(
