@@ -4,6 +4,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 
@@ -21,7 +22,7 @@ use crate::{Gid, Uid};
 /// # Errors
 /// As there.
 pub fn parse(text: &[u8], default_socket_path: &Path) -> Result<Loaded, Findings> {
-    judge(Path::new("file"), text, default_socket_path, &mut Accounts::new(DATABASE))
+    judge(Path::new("file"), text, default_socket_path, &mut Accounts::new(DATABASE), &mut Arc::new)
 }
 
 /// Does what [`load::socket_path`](crate::load::socket_path) does.

@@ -11,6 +11,7 @@ mod shell;
 pub mod surroundings;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::accounts::Accounts;
 use crate::diagnostic::{Collector, Diagnostic, Kind, Severity};
@@ -153,7 +154,7 @@ impl Linter<'_> {
     /// Judges what the file says.
     fn text(&mut self, text: &[u8], accounts: &mut Accounts, findings: &mut Collector) {
         let document = Document::read(text, findings);
-        let config = resolve(&document, Path::new(""), accounts, findings);
+        let config = resolve(&document, Path::new(""), accounts, &mut Arc::new, findings);
         // What is to be said of keys and sections as such has been said.
         let silence = &mut Collector::of(0);
         let globals = GlobalKeys::sort(document.globals(), silence);

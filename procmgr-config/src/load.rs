@@ -8,19 +8,19 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::makedev;
 
-use crate::Config;
 use crate::accounts::Accounts;
 use crate::diagnostic::{Collector, Findings, Kind, MAX_FINDINGS};
 use crate::document::Document;
 use crate::keys::SOCKET_PATH;
 use crate::resolve::resolve;
 use crate::syntax::{Line, Token, Word};
-use crate::value;
+use crate::{Config, Definition, value};
 
 /// A configuration, and what there is to remark about its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,23 +42,38 @@ pub enum Writers {
 
 /// Loads the configuration in a file; `default_socket_path` is for a file that names no socket.
 ///
+/// Each definition is handed to `keep` as soon as it is made, which may put another one in its place: one that means the
+/// same and is there already, so that a large file that changes little takes little memory while it is read.
+///
 /// Users that the file names are looked up here, which may take as long as an account server takes to answer.
 ///
 /// # Errors
 /// If the file cannot be read or trusted, or if there is an error in it; then nothing of it counts.
-pub fn load(path: &Path, default_socket_path: &Path, writers: Writers) -> Result<Loaded, LoadError> {
+pub fn load(
+    path: &Path,
+    default_socket_path: &Path,
+    writers: Writers,
+    keep: &mut Keep<'_>,
+) -> Result<Loaded, LoadError> {
     let file = open(path)?;
     if writers == Writers::Root {
         check_writers(path, &file)?;
     }
     let text = read(path, file)?;
-    parse(path, &text, default_socket_path).map_err(LoadError::Invalid)
+    judge(path, &text, default_socket_path, &mut Accounts::of_system(), keep).map_err(LoadError::Invalid)
 }
+
+/// What becomes of a definition that has been made: [`Arc::new`], where nothing else is to.
+pub type Keep<'k> = dyn FnMut(Definition) -> Arc<Definition> + 'k;
 
 /// Reads an open file, if it is not too large.
 pub(crate) fn read(path: &Path, file: File) -> Result<Vec<u8>, LoadError> {
-    let mut text = Vec::new();
     let unreadable = |source| LoadError::Unreadable { path: path.to_path_buf(), source };
+    // What the system says of the size need not be true, of a device for one.
+    let size = file.metadata().map_err(unreadable)?.len().min(MAX_SIZE);
+    let mut text = Vec::new();
+    text.try_reserve_exact(usize::try_from(size).unwrap_or_default())
+        .map_err(|error| unreadable(error.into()))?;
     file.take(MAX_SIZE + 1).read_to_end(&mut text).map_err(unreadable)?;
     if text.len() as u64 > MAX_SIZE {
         return Err(LoadError::TooLarge { path: path.to_path_buf() });
@@ -71,19 +86,20 @@ pub(crate) fn read(path: &Path, file: File) -> Result<Vec<u8>, LoadError> {
 /// # Errors
 /// The findings, the warnings among them included, if there is an error in the text.
 pub fn parse(path: &Path, text: &[u8], default_socket_path: &Path) -> Result<Loaded, Findings> {
-    judge(path, text, default_socket_path, &mut Accounts::of_system())
+    judge(path, text, default_socket_path, &mut Accounts::of_system(), &mut Arc::new)
 }
 
-/// Does what [`parse`] does, with users from anywhere.
+/// Does what [`parse`] does, with users from anywhere, and with definitions that `keep` may replace.
 pub(crate) fn judge(
     path: &Path,
     text: &[u8],
     default_socket_path: &Path,
     accounts: &mut Accounts,
+    keep: &mut Keep<'_>,
 ) -> Result<Loaded, Findings> {
     let mut collector = Collector::default();
     let document = Document::read(text, &mut collector);
-    let config = resolve(&document, default_socket_path, accounts, &mut collector);
+    let config = resolve(&document, default_socket_path, accounts, keep, &mut collector);
     let findings = collector.finish(path);
     if findings.has_errors() { Err(findings) } else { Ok(Loaded { config, findings }) }
 }

@@ -9,6 +9,7 @@ use crate::accounts::{Account, Accounts, Found};
 use crate::diagnostic::{Collector, Kind, Position, quote};
 use crate::document::Document;
 use crate::keys::{ActionKeys, GlobalKeys, ProgramKeys};
+use crate::load::Keep;
 use crate::syntax::Entry;
 use crate::value::{self, Expected, Id, Ids};
 use crate::{
@@ -21,6 +22,7 @@ pub(crate) fn resolve(
     document: &Document<'_>,
     default_socket_path: &Path,
     accounts: &mut Accounts,
+    keep: &mut Keep<'_>,
     findings: &mut Collector,
 ) -> Config {
     let globals = GlobalKeys::sort(document.globals(), findings);
@@ -34,7 +36,7 @@ pub(crate) fn resolve(
         autostart: resolver.value(globals.do_autostart, value::group, Some(Group(1))),
         programs: programs
             .into_iter()
-            .map(|(name, entries)| Arc::new(resolver.program(name, entries, &defaults)))
+            .map(|(name, entries)| keep(resolver.program(name, entries, &defaults)))
             .collect(),
     }
 }
@@ -64,8 +66,7 @@ struct Persons<'a> {
 
 impl Persons<'_> {
     fn say_nothing(&self) -> bool {
-        let Self { uid, gid, supplementary_groups, suid, sgid } = self;
-        [uid, gid, supplementary_groups, suid, sgid].into_iter().all(Option::is_none)
+        matches!(self, Self { uid: None, gid: None, supplementary_groups: None, suid: None, sgid: None })
     }
 }
 

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 use std::{io, iter, mem};
 
+use procmgr_config::ProgramName;
 use procmgr_config::load::Loaded as Config;
 use procmgr_proto::message::Response;
 
@@ -302,11 +303,12 @@ impl Daemon {
 
     fn load(&mut self, intent: Intent) -> Result<Loaded, Rejected> {
         self.heap.wear();
+        let in_force = |program: &ProgramName| self.supervisor.definition(program);
         let result = match intent {
-            Intent::Preview => self.config.load(),
+            Intent::Preview => self.config.load(in_force),
             Intent::Apply => {
                 self.notifier.reloading();
-                let result = self.config.load();
+                let result = self.config.load(in_force);
                 self.notifier.reloaded(result.is_ok());
                 // A socket that could not be made again has another chance, now that an administrator is at work.
                 self.server.restore_socket(&self.poller, Instant::now());

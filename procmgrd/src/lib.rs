@@ -210,7 +210,7 @@ struct Opened {
 fn open(options: Options, inheritance: Inheritance, base: &Path) -> Result<Opened, Error> {
     let Options { config, default_socket, shell, search_path, pidfile, foreground, .. } = options;
     let config = ConfigSource::new(&config, default_socket, base.to_path_buf());
-    let Loaded { config: first, findings } = config.load().map_err(Error::Config)?;
+    let Loaded { config: first, findings } = config.load(|_| None).map_err(Error::Config)?;
     journal::remark(&findings.lines().collect::<Vec<_>>());
 
     let descriptor_limit =

@@ -83,6 +83,25 @@ fn a_reload_starts_nothing() {
 }
 
 #[test]
+fn reloads_take_no_memory_whether_they_change_a_key_or_nothing() {
+    let section = |number, delay| {
+        format!("[prog-{number}]\ncmd-start = exec sleep 1000\ncwd = /\nrestart-delay = {delay}\n")
+    };
+    let others: String = (1..2_000).map(|number| section(number, 5)).collect();
+    let sandbox = daemon(&(section(0, 5) + &others));
+    let reload = |delay| {
+        configure(&sandbox, &(section(0, delay) + &others));
+        sandbox.succeed(&["-r"]);
+    };
+    (5..10).for_each(reload);
+    let memory = sandbox.daemon_statistic("VmRSS");
+    (10..20).for_each(reload);
+    (0..10).for_each(|_| reload(20));
+    // What is not needed any more is given back when there is nothing else to do. All definitions take as much.
+    wait_until("the memory is given back", || sandbox.daemon_statistic("VmRSS") < memory + 512);
+}
+
+#[test]
 fn a_reload_stops_nothing() {
     let start = format!("cmd-start = {LAST}\n");
     let sandbox = daemon(&format!("[prog-same]\n{start}[prog-other]\n{start}[prog-gone]\n{start}"));

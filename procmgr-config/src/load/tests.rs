@@ -8,12 +8,14 @@ use std::io::{BufReader, Cursor, Read};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::sys::stat::Mode;
 use nix::unistd::{geteuid, mkfifo};
 use tempfile::TempDir;
 
-use crate::load::{LoadError, MAX_SIZE, Writers, find_socket_path, load, parse, socket_path};
+use crate::Definition;
+use crate::load::{self, LoadError, Loaded, MAX_SIZE, Writers, find_socket_path, parse, socket_path};
 
 const DEFAULT: &str = "/default";
 
@@ -35,6 +37,11 @@ fn empty_folder() -> Folder {
     let folder = folder_with(b"");
     fs::remove_file(&folder.file).unwrap();
     folder
+}
+
+/// Loads a file with its definitions as they are made.
+fn load(path: &Path, default_socket_path: &Path, writers: Writers) -> Result<Loaded, LoadError> {
+    load::load(path, default_socket_path, writers, &mut Arc::new)
 }
 
 /// Loads a file in both ways and returns both errors.
@@ -60,6 +67,22 @@ fn a_file_is_loaded_with_its_warnings() {
     assert_eq!(loaded.config.programs.len(), 1);
     let lines: Vec<_> = loaded.findings.lines().collect();
     assert_eq!(lines, [format!("{}:2:1: warning: unknown key \"hello\"", folder.file.display())]);
+}
+
+#[test]
+fn whoever_loads_a_file_says_what_becomes_of_its_definitions() {
+    let folder = folder_with(b"[prog-a]\ncmd-start = x\n[prog-b]\ncmd-start = x\n[prog-a]\n");
+    let mut made = Vec::new();
+    let mut keep = |definition: Definition| {
+        made.push(Arc::new(definition));
+        Arc::clone(&made[0])
+    };
+
+    let loaded = load::load(&folder.file, Path::new(DEFAULT), Writers::Anybody, &mut keep).unwrap();
+
+    let names: Vec<_> = made.iter().map(|definition| definition.name.to_string()).collect();
+    assert_eq!(names, ["b", "a"]);
+    assert!(loaded.config.programs.iter().all(|definition| Arc::ptr_eq(definition, &made[0])));
 }
 
 #[test]

@@ -44,7 +44,8 @@ fn account(uid: Uid) -> Result<Account, Errno> {
 fn read(text: &[u8]) -> (Config, Findings) {
     let mut collector = Collector::default();
     let document = Document::read(text, &mut collector);
-    let config = resolve(&document, Path::new("/default"), &mut Accounts::new(DATABASE), &mut collector);
+    let accounts = &mut Accounts::new(DATABASE);
+    let config = resolve(&document, Path::new("/default"), accounts, &mut Arc::new, &mut collector);
     (config, collector.finish(Path::new("f")))
 }
 

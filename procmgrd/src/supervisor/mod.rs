@@ -20,9 +20,10 @@ mod table;
 mod tests;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use procmgr_config::{Action, Config, Gid, Group, OnExit, ProgramName, Uid};
+use procmgr_config::{Action, Config, Definition, Gid, Group, OnExit, ProgramName, Uid};
 use procmgr_proto::message::{Code, ExitStatus, Invocation, Response};
 
 use crate::maps::Map;
@@ -140,6 +141,11 @@ impl<S: Clone> Supervisor<S> {
             upgrader: self.upgrader,
             enders: self.enders.clone(),
         }
+    }
+
+    /// Returns by which definition a program lives, if it is defined.
+    pub(crate) fn definition(&self, program: &ProgramName) -> Option<&Arc<Definition>> {
+        self.programs.get(program).and_then(|(_, program)| program.definition())
     }
 
     /// Returns what is to be on record, as far as there is something.

@@ -46,9 +46,10 @@ impl<S: Clone> Supervisor<S> {
     ) -> Response {
         remarks.extend(self.remark(&config));
         self.standing.on_exit = config.on_exit;
-        let definitions = self.settle(config.programs);
-        let differences = self.compare(&definitions);
-        self.define(&definitions, &Cause::request(caller));
+        let Plan { differences, new, gone } = self.plan(&config.programs);
+        self.define(&new, &gone, &Cause::request(caller));
+        let order: Vec<&ProgramName> = config.programs.iter().map(|definition| &definition.name).collect();
+        self.programs.reorder(&order);
         effects.push(Effect::Report(Report::Reconfigured { differences, remarks: remarks.clone() }));
         Response::Reloaded { remarks: bytes(remarks) }
     }
@@ -59,7 +60,7 @@ impl<S: Clone> Supervisor<S> {
             let pid = main.map(|pid| pid.0.cast_unsigned());
             ProgramPreview { name: program.as_bytes().to_vec(), effect, keys, pid, is_outdated }
         };
-        let programs = self.compare(&config.programs).into_iter().map(preview).collect();
+        let programs = self.plan(&config.programs).differences.into_iter().map(preview).collect();
         Response::Previewed { programs, remarks: bytes(remarks) }
     }
 
@@ -91,66 +92,61 @@ impl<S: Clone> Supervisor<S> {
         }
     }
 
-    /// Puts those that are in force in the place of definitions that mean the same, so that a reload that changes little
-    /// costs little, and one that changes nothing leaves everything where it is.
-    fn settle(&self, mut definitions: Vec<Arc<Definition>>) -> Vec<Arc<Definition>> {
-        for definition in &mut definitions {
-            let in_force = self.programs.get(&definition.name).and_then(|(_, program)| program.definition());
-            if let Some(same) = in_force.filter(|it| *it == definition) {
-                *definition = Arc::clone(same);
+    /// Returns what putting these definitions in force changes.
+    fn plan<'c>(&self, definitions: &'c [Arc<Definition>]) -> Plan<'c> {
+        let (mut differences, mut new, mut known) = (Vec::new(), Vec::new(), 0);
+        for definition in definitions {
+            let program = self.programs.get(&definition.name).map(|(_, program)| program);
+            differences.extend(difference(program, definition));
+            known += usize::from(program.is_some());
+            let in_force = program.and_then(Program::definition);
+            if !in_force.is_some_and(|it| Arc::ptr_eq(it, definition)) {
+                new.push(definition);
             }
         }
-        definitions
+        let gone = if known == self.programs.count() { Vec::new() } else { self.others(definitions) };
+        let removed = gone.iter().filter_map(|name| {
+            let (name, program) = self.programs.get(name)?;
+            program.definition()?;
+            let (program, main) = (name.clone(), program.main());
+            let effect = ReloadEffect::Removed;
+            Some(Difference { program, effect, keys: Vec::new(), main, is_outdated: false })
+        });
+        differences.extend(removed);
+        Plan { differences, new, gone }
     }
 
-    /// Returns what putting these definitions in force changes, in their order, then what it removes; and which programs
-    /// run on under older ones, changed now or before.
-    fn compare(&self, definitions: &[Arc<Definition>]) -> Vec<Difference> {
-        let present = names(definitions);
-        let defined = definitions.iter().filter_map(|definition| {
-            let program = self.programs.get(&definition.name).map(|(_, program)| program);
-            difference(program, definition)
-        });
-        let gone = self.programs.iter().filter(|(name, _)| !present.contains(name));
-        let gone = gone.filter(|(_, program)| program.definition().is_some());
-        let removed = gone.map(|(name, program)| Difference {
-            program: name.clone(),
-            effect: ReloadEffect::Removed,
-            keys: Vec::new(),
-            main: program.main(),
-            is_outdated: false,
-        });
-        defined.chain(removed).collect()
+    /// Returns the programs of other names than these definitions, in the order of lists.
+    fn others(&self, definitions: &[Arc<Definition>]) -> Vec<ProgramName> {
+        let present: Set<&ProgramName> = definitions.iter().map(|definition| &definition.name).collect();
+        let names = self.programs.iter().map(|(name, _)| name);
+        names.filter(|name| !present.contains(name)).cloned().collect()
     }
 
     /// Puts new definitions in force. Starts and stops nothing.
-    fn define(&mut self, definitions: &[Arc<Definition>], cause: &Cause) {
-        let present = names(definitions);
-        let gone = self.programs.names().into_iter().filter(|name| !present.contains(name));
+    fn define(&mut self, new: &[&Arc<Definition>], gone: &[ProgramName], cause: &Cause) {
         for name in gone {
-            self.programs.update(&name, cause.clone(), |program| program.configure(None));
+            self.programs.update(name, cause.clone(), |program| program.configure(None));
         }
-        for definition in definitions {
+        for &definition in new {
+            let configure = |program: &mut Program<S>| program.configure(Some(Arc::clone(definition)));
             let name = &definition.name;
-            match self.programs.get(name).map(|(_, program)| program.definition()) {
-                Some(Some(in_force)) if Arc::ptr_eq(in_force, definition) => {}
-                Some(_) => {
-                    let configure =
-                        |program: &mut Program<S>| program.configure(Some(Arc::clone(definition)));
-                    self.programs.update(name, cause.clone(), configure);
-                }
-                None => {
-                    self.programs.insert(name.clone(), Program::new(Arc::clone(definition)), cause.clone());
-                }
+            if self.programs.update(name, cause.clone(), configure).is_none() {
+                self.programs.insert(name.clone(), Program::new(Arc::clone(definition)), cause.clone());
             }
         }
-        let order: Vec<&ProgramName> = definitions.iter().map(|definition| &definition.name).collect();
-        self.programs.reorder(&order);
     }
 }
 
-fn names(definitions: &[Arc<Definition>]) -> Set<&ProgramName> {
-    definitions.iter().map(|definition| &definition.name).collect()
+/// What a new configuration makes of the programs.
+struct Plan<'c> {
+    /// What it changes, in its order, then what it removes; and which programs run on under older definitions, changed now
+    /// or before.
+    differences: Vec<Difference>,
+    /// The definitions that are not in force.
+    new: Vec<&'c Arc<Definition>>,
+    /// The programs that it does not define, those included that have lingered before.
+    gone: Vec<ProgramName>,
 }
 
 /// Returns what a definition makes of a program, if there is something to tell.
