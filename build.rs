@@ -14,8 +14,8 @@ fn main() {
     }
 }
 
-/// Returns whether the target has GNU's C library, as a shared one. With any other the archive is linked anyway, or there
-/// is none.
+/// Returns whether the target has GNU's C library, as a shared one. With any other the archive is linked anyway, or
+/// there is none.
 fn is_dynamic_gnu() -> bool {
     let target = |key| env::var(key).unwrap_or_default();
     let is_static = target("CARGO_CFG_TARGET_FEATURE").split(',').any(|feature| feature == "crt-static");

@@ -1,6 +1,7 @@
 //! The grammar of the command line; the only file that names clap.
 //!
-//! Which words there are is said in `options`, and judged in `sense` which go together; what they mean to the daemon or the client is not known here.
+//! Which words there are is said in `options`, and in `sense` is judged which go together; what they mean to the daemon
+//! or the client is not known here.
 
 mod options;
 mod sense;
@@ -171,7 +172,8 @@ impl Raw {
     }
 }
 
-/// Returns what there is to tell: the help, the version, or the first line of what clap has to say, without its preface.
+/// Returns what there is to tell: the help, the version, or the first line of what clap has to say, without its
+/// preface.
 fn refused(error: &clap::Error) -> Refused {
     match error.kind() {
         ErrorKind::DisplayHelp => Refused::Help(options::help()),

@@ -10,8 +10,8 @@ pub(crate) struct Heap {
 }
 
 impl Heap {
-    /// Takes note that much has been allocated and is let go of, such as all that a file says. What is kept lies between
-    /// it, so that the allocator would keep it for what is to come: in a daemon, that may be nothing for years.
+    /// Takes note that much has been allocated and is let go of, such as all that a file says. What is kept lies
+    /// between it, so that the allocator would keep it for what is to come: in a daemon, that may be nothing for years.
     pub(crate) fn wear(&mut self) {
         self.is_worn = true;
     }
@@ -26,7 +26,7 @@ impl Heap {
 
 #[cfg(target_env = "gnu")]
 fn give_back() {
-    // SAFETY: only pages that are in no allocation are given back, and the allocator locks itself against other threads.
+    // SAFETY: only pages that are in no allocation are given back, and the allocator locks itself against others.
     unsafe { nix::libc::malloc_trim(0) };
 }
 

@@ -113,7 +113,7 @@ impl Poller {
         Ok(self.events[..count].iter().map(ready).collect())
     }
 
-    /// Waits for less than the millisecond that `epoll_wait` counts in. `epoll_pwait2` could, but not on Linux before 5.11.
+    /// Waits for less than the millisecond that `epoll_wait` counts in. Linux has no `epoll_pwait2` before 5.11.
     fn wait_precisely(&self, time: Duration) -> io::Result<()> {
         let mut descriptors = [PollFd::new(&self.epoll.0, PollFlags::IN)];
         let time = Timespec::try_from(time).map_err(io::Error::other)?;

@@ -295,7 +295,8 @@ impl Sandbox {
         client.ping().unwrap();
         let count = self.daemon_descriptors() - 1;
         drop(client);
-        // A process that another test is about to execute has a copy of its socket for a moment, and it has a place so long.
+        // A process that another test is about to execute has a copy of its socket for a moment, and it has a place so
+        // long.
         wait_until("the client is gone", || self.daemon_descriptors() <= count);
         count
     }

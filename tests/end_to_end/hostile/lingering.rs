@@ -223,7 +223,8 @@ fn those_of_any_number_of_clients_that_are_turned_away_take_hardly_any_place() {
         wire.expect_refusal(0, &Code::Limit, "too many connections");
         wire.expect_end();
     }
-    // Those who have places have them, each with what it has sent; the others are closed when nothing else is to be done.
+    // Those who have places have them, each with what it has sent; the others are closed when nothing else is to be
+    // done.
     wait_until("the others are closed", || sandbox.daemon_descriptors() <= before + 2 * PLACES + 4);
     drop((tar, wires));
     wait_until("there is a place again", || sandbox.client(&["-t"]).code == 0);
