@@ -5,11 +5,11 @@
 //! To close a descriptor can take as long as its giver likes: a socket that lingers, a file of a file system that a user
 //! serves. Nothing can tell such a descriptor from others without the risk of waiting for the answer.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use procmgr_config::Uid;
 use procmgr_proto::stdio::send_some;
 
 use crate::custody::{Account, Charge};
+use crate::maps::Map;
 use crate::parcel::{Packer, Slot, Unpacker};
 use crate::threads;
 
@@ -70,23 +71,24 @@ impl Drop for Foreign {
     }
 }
 
-/// Drops something that holds descriptors of a client, elsewhere and from the next [`set_off`] on, and then their charge. Without a charge they
-/// are the daemon's own.
+/// Drops something that holds descriptors of a client, elsewhere and from the next [`set_off`] on, and then their charge.
+/// Without a charge they are the daemon's own.
 pub(crate) fn later(garbage: impl Send + 'static, charge: Option<Charge>) {
     let owner = charge.as_ref().map(Charge::owner);
     // A tuple is dropped from its first to its last.
     DISPOSAL.take_in(owner, Box::new((garbage, charge)));
 }
 
-/// Has what was dropped since the last time closed. To be called soon, and when nobody waits for an answer: to wake a thread
-/// takes longer than most answers.
+/// Has what was dropped since the last time closed. To be called soon, and when nobody waits for an answer: to wake a
+/// thread takes as long as several answers.
 pub(crate) fn set_off() {
     DISPOSAL.set_off();
 }
 
-/// Returns whether something was dropped since [`set_off`] was called last.
-pub(crate) fn is_wanted() -> bool {
-    DISPOSAL.has_news.load(Ordering::Relaxed)
+/// Puts that off by a turn of the event loop, in favour of whoever waits. Returns whether it does: if something was
+/// dropped, and not for many turns on end.
+pub(crate) fn postpone() -> bool {
+    DISPOSAL.postpone()
 }
 
 /// Closes a socket over which a client may have sent descriptors that were not received, soon and elsewhere.
@@ -115,6 +117,8 @@ struct Disposal {
     arrival: Condvar,
     /// Whether something has been taken in for which no worker was called yet.
     has_news: AtomicBool,
+    /// For how many turns that has been put off.
+    turns: AtomicU32,
 }
 
 /// What waits to be dropped, and who is there to do it.
@@ -123,7 +127,7 @@ struct Yard {
     /// What is to be dropped by the next workers that have time, whosesoever it is.
     next: VecDeque<(Owner, Garbage)>,
     /// The owners of what is in there or being dropped.
-    lots: HashMap<Owner, Lot>,
+    lots: Map<Owner, Lot>,
     workers: usize,
     /// How many of them have nothing to do, those that have just been hired included.
     idle: usize,
@@ -161,8 +165,13 @@ impl Disposal {
         self.has_news.store(true, Ordering::Release);
     }
 
+    fn postpone(&self) -> bool {
+        self.has_news.load(Ordering::Relaxed) && self.turns.fetch_add(1, Ordering::Relaxed) < MOST_TURNS
+    }
+
     /// Calls a worker for each piece that waits, and hires those that are missing.
     fn set_off(&'static self) {
+        self.turns.store(0, Ordering::Relaxed);
         if !self.has_news.swap(false, Ordering::Acquire) {
             return;
         }
@@ -297,6 +306,10 @@ const MOST_WORKERS: usize = 256;
 /// How many workers one owner may occupy. What can be closed is closed in no time, so even one would do; some more are
 /// for the user of whom one program is broken and the others are not.
 const WORKERS_PER_OWNER: usize = 4;
+
+/// How many turns of the event loop closing can wait. Each takes some milliseconds at the most, and whoever reads from a
+/// pipe waits for its end.
+const MOST_TURNS: u32 = 16;
 
 /// How long more than one worker stays for nothing.
 const SURPLUS: Duration = Duration::from_secs(1);

@@ -54,8 +54,6 @@ pub(crate) struct Daemon {
     /// Descriptors that the daemon was started with, and keeps for whoever has given them.
     pub(crate) inherited: Vec<OwnedFd>,
     pub(crate) heap: Heap,
-    /// How many turns what clients have brought has been waiting to be closed, since there was something else to do.
-    pub(crate) busy_turns: u32,
     /// The decision to end, once it has been taken. Nothing is decided after it.
     pub(crate) end: Option<End>,
 }
@@ -102,17 +100,14 @@ impl Daemon {
         }
     }
 
-    /// Waits for something to do. As long as there is something at once, whoever closes what clients have brought is not
-    /// called, for a few turns at the most: that takes as long as several answers.
+    /// Waits for something to do. Whatever there is at once goes ahead of closing what clients have brought.
     fn wait(&mut self) -> io::Result<Vec<Ready>> {
-        if disposal::is_wanted() && self.busy_turns < MOST_BUSY_TURNS {
+        if disposal::postpone() {
             let ready = self.poller.wait(Some(Duration::ZERO))?;
             if !ready.is_empty() {
-                self.busy_turns += 1;
                 return Ok(ready);
             }
         }
-        self.busy_turns = 0;
         disposal::set_off();
         self.poller.wait(self.time_left())
     }
@@ -166,8 +161,8 @@ impl Daemon {
         Ok(())
     }
 
-    /// Starts and kills the programs for which it is time. Ten thousand keep nobody waiting: what is still due comes next,
-    /// behind the requests that have arrived meanwhile.
+    /// Starts and kills the programs for which it is time. Ten thousand keep nobody waiting: what is still due comes
+    /// next, behind the requests that have arrived meanwhile.
     fn do_what_is_due(&mut self) {
         let began = Instant::now();
         while self.end.is_none()
@@ -339,9 +334,6 @@ impl Daemon {
     }
 }
 
-/// How many turns closing can wait. Each takes some milliseconds at the most, and whoever reads from a pipe waits for its end.
-const MOST_BUSY_TURNS: u32 = 16;
-
-/// How long in one turn programs are started that are due, and how long requests are taken. Some cost more to answer than
-/// to ask, and nobody is to wait for very many.
+/// How long in one turn programs are started that are due, and how long requests are taken. Some cost more to answer
+/// than to ask, and nobody is to wait for very many.
 const MOST_OF_A_TURN: Duration = Duration::from_millis(5);

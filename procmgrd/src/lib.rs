@@ -251,7 +251,6 @@ fn open(options: Options, inheritance: Inheritance, base: &Path) -> Result<Opene
         upgrade: Upgrade::new(options.executable, options.arguments),
         inherited: others,
         heap: Heap::default(),
-        busy_turns: 0,
         end: None,
     };
     Ok(Opened { daemon, reading, configured_group })

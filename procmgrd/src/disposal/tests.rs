@@ -215,3 +215,33 @@ fn descriptors_that_were_handed_on_count_as_before() {
         thread::yield_now();
     }
 }
+
+#[test]
+fn one_call_is_enough_for_all_that_has_come() {
+    let disposal = disposal();
+    let (begun, beginnings) = channel();
+    let mut releases = Vec::new();
+    for uid in 0..8 {
+        let (release, garbage) = slow(&begun, "slow");
+        releases.push(release);
+        disposal.take_in(Some(Uid(uid)), garbage);
+    }
+    disposal.set_off();
+    for _ in 0..8 {
+        assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("slow"));
+    }
+}
+
+#[test]
+fn closing_can_be_put_off_for_a_few_turns_and_only_if_there_is_something_to_close() {
+    let disposal = disposal();
+    let (begun, beginnings) = channel();
+    for _ in 0..2 {
+        assert!(!disposal.postpone());
+        disposal.take_in(ANNA, quick(&begun, "quick"));
+        let turns = (0..10 * MOST_TURNS).take_while(|_| disposal.postpone()).count();
+        assert_eq!(u32::try_from(turns), Ok(MOST_TURNS));
+        disposal.set_off();
+        assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("quick"));
+    }
+}

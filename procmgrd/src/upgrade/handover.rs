@@ -161,7 +161,6 @@ pub(super) fn unpack(options: Options, arrival: &Arrival) -> io::Result<Daemon> 
         upgrade: Upgrade::new(executable.into(), arguments),
         inherited: inherited.into_iter().map(|slot| unpacker.take(slot)).collect::<io::Result<_>>()?,
         heap: Heap::default(),
-        busy_turns: 0,
         end: None,
     })
 }
