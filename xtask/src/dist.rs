@@ -60,18 +60,18 @@ fn make(release: &Release) -> Result<Vec<PathBuf>, String> {
     }
     let inventory = Inventory::take(release)?;
     let (binary, static_binary) = binary::build_both(release)?;
+    let files_with = |binary: &Path, libraries: &[Library]| {
+        content::files(release, binary, inventory.texts(libraries)?, inventory.bill(libraries)?)
+    };
     let mut libraries = Library::of_each(inventory.compiler())?;
-    let (texts, bill) = (inventory.texts(&libraries)?, inventory.bill(&libraries)?);
-    let files = content::files(release, &binary, texts, bill)?;
+    let files = files_with(&binary, &libraries)?;
     let mut made = vec![
         tarball::make(release, &files, "")?,
         deb::make(release, &files, &binary, &inventory)?,
         rpm::make(release, &files)?,
     ];
     libraries.push(Library::of_c()?);
-    let (texts, bill) = (inventory.texts(&libraries)?, inventory.bill(&libraries)?);
-    let files = content::files(release, &static_binary, texts, bill)?;
-    made.push(tarball::make(release, &files, "-static")?);
+    made.push(tarball::make(release, &files_with(&static_binary, &libraries)?, "-static")?);
     made.push(write_sums(folder, &made)?);
     Ok(made)
 }

@@ -32,13 +32,16 @@ pub(crate) enum Profile {
 }
 
 /// How an executable comes to the C library.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Linking {
     /// It asks for that of the system that it runs on.
     Dynamic,
     /// It brings it along.
     Static,
 }
+
+/// The flag of the compiler for the latter.
+pub(crate) const STATIC: &str = "-Ctarget-feature=+crt-static";
 
 impl Stage {
     /// Builds procmgr and makes the folder.
@@ -154,8 +157,8 @@ pub(crate) fn build(package: &str, profile: Profile, linking: Linking) -> Result
         .arg("--manifest-path")
         .arg(root.join("Cargo.toml"));
     if package == "xtask" {
-        // What is measured beside procmgr has to be as fast as it can, and may be of any size; and most of the time that
-        // building takes would be spent on what is left out here.
+        // What is measured beside procmgr has to be as fast as it can, and may be of any size; and most of the time
+        // that building takes would be spent on what is left out here.
         for setting in ["opt-level=3", "lto='off'", "codegen-units=16"] {
             cargo.arg("--config").arg(format!("profile.release.{setting}"));
         }
@@ -164,12 +167,7 @@ pub(crate) fn build(package: &str, profile: Profile, linking: Linking) -> Result
         Linking::Dynamic => {}
         Linking::Static => {
             // Named, so that the flags are not those of what only runs while it is built; and in a folder of its own.
-            cargo.args([
-                "--target",
-                &machine()?,
-                "--config",
-                "build.rustflags=['-Ctarget-feature=+crt-static']",
-            ]);
+            cargo.args(["--target", &machine()?, "--config", &format!("build.rustflags=['{STATIC}']")]);
             cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
         }
     }

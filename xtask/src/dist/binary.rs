@@ -10,15 +10,7 @@ use std::thread;
 
 use crate::dist::release::Release;
 use crate::dist::tools::{because, cargo, run, show, tool};
-
-/// How the executable comes to the C library.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Linking {
-    /// It asks for that of the system that it runs on.
-    Dynamic,
-    /// It brings it along.
-    Static,
-}
+use crate::stage::{Linking, STATIC};
 
 /// Builds both executables of a release, side by side since the longest step of either uses one processor, and returns
 /// where they are.
@@ -35,7 +27,8 @@ fn build(release: &Release, linking: Linking) -> Result<PathBuf, String> {
     let folder = release.build.join(format!("{linking:?}").to_lowercase());
     let mut flags = flags(release)?;
     if linking == Linking::Static {
-        flags.push("\x1f-Ctarget-feature=+crt-static");
+        flags.push("\x1f");
+        flags.push(STATIC);
     }
     show(
         cargo()
@@ -65,8 +58,8 @@ fn build(release: &Release, linking: Linking) -> Result<PathBuf, String> {
     Ok(binary)
 }
 
-/// Returns whether the part of the C library is linked that asks whatever is named in a file of its own, by libraries that it
-/// loads. Few linkers tell.
+/// Returns whether the part of the C library is linked that asks whatever is named in a file of its own, by libraries
+/// that it loads. Few linkers tell.
 fn asks_name_services(binary: &[u8]) -> bool {
     let file = b"/etc/nsswitch.conf";
     binary.windows(file.len()).any(|window| window == file)
