@@ -6,28 +6,13 @@
 set -eu
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
-say() {
-    printf -- '-- %s\n' "$*"
-}
-
-fail() {
-    printf 'FAILED: %s\n' "$*" >&2
-    exit 1
-}
-
-# is WHAT WANTED GOT
-is() {
-    [ "$3" = "$2" ] || fail "$1: wanted '$2', got '$3'"
-}
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/plain.sh"
 
 # unpack FILE [FOLDER]: all of it, or what is in that folder.
 unpack() {
     name=$(basename "$1" .tar.gz)
     tar -xz -C / --strip-components=1 -f "$1" "$name${2:+/$2}"
-}
-
-pid_of() {
-    procmgr -a --json | sed -n 's/.*"program":"'"$1"'".*"pid":\([0-9]*\),.*/\1/p'
 }
 
 is 'the libraries' '' "$(find / -xdev -name '*.so*' -not -path '/proc/*')"

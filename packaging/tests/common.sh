@@ -6,25 +6,17 @@
 
 set -euo pipefail
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
-
-# Says what comes next.
-say() {
-    printf -- '-- %s\n' "$*"
-}
-
-fail() {
-    printf 'FAILED: %s\n' "$*" >&2
-    exit 1
-}
-
-# is WHAT WANTED GOT
-is() {
-    [[ $3 == "$2" ]] || fail "$1: wanted '$2', got '$3'"
-}
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/plain.sh"
 
 # contains WHAT WANTED GOT
 contains() {
     [[ $3 == *"$2"* ]] || fail "$1: wanted something with '$2', got '$3'"
+}
+
+# lacks WHAT UNWANTED GOT
+lacks() {
+    [[ $3 != *"$2"* ]] || fail "$1: wanted nothing with '$2', got '$3'"
 }
 
 # status WANTED COMMAND...: runs a command that is to end with that exit status.
@@ -42,16 +34,6 @@ eventually() {
         ((SECONDS < end)) || fail "it has never come true: $*"
         sleep 0.05
     done
-}
-
-# lacks WHAT UNWANTED GOT
-lacks() {
-    [[ $3 != *"$2"* ]] || fail "$1: wanted nothing with '$2', got '$3'"
-}
-
-# Prints the PID of a program, as the daemon tells it.
-pid_of() {
-    procmgr -a --json | sed -n 's/.*"program":"'"$1"'".*"pid":\([0-9]*\),.*/\1/p'
 }
 
 # Prints the PID of the process that holds the lock of the daemon.

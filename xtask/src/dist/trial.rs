@@ -6,7 +6,7 @@ mod judges;
 mod system;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::dist::release::Release;
 use crate::dist::tools::{is_root, is_unattended};
@@ -43,7 +43,8 @@ enum Place {
 /// Judges the packages of a release, and plays every scene with former ones and these.
 ///
 /// # Errors
-/// If a judge complains, if something does not come as it should, or if something is left out where nobody would notice.
+/// If a judge complains, if something does not come as it should, or if something is left out where nobody would
+/// notice.
 pub(super) fn run(release: &Release, former: &Former) -> Result<(), String> {
     let mut skipped = judges::ask(release)?;
     let mut passed = 0;
@@ -105,15 +106,16 @@ fn play(
     system.invite(release, guests)?;
     system.put("old", &former)?;
     system.put("new", &packages)?;
-    system.put("", &scripts(release)?)?;
+    system.put("", &scripts(&release.root)?)?;
     match place {
         Place::Debian | Place::WithoutLibraries => system.play(name),
         Place::BootedDebian => system.boot(name),
     }
 }
 
-fn scripts(release: &Release) -> Result<Vec<PathBuf>, String> {
-    let entries = fs::read_dir(release.root.join("packaging/tests"));
+/// Returns the scripts of the scenes, and what they share.
+fn scripts(root: &Path) -> Result<Vec<PathBuf>, String> {
+    let entries = fs::read_dir(root.join("packaging/tests"));
     let paths = entries.and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect());
     paths.map_err(|error| format!("dist: cannot look for the scenes: {error}"))
 }
@@ -131,3 +133,26 @@ const SCENES: [Scene; 6] = [
     Scene { name: "bare", place: Place::WithoutLibraries, package: "-static.tar.gz", guests: &[] },
     Scene { name: "systemd", place: Place::BootedDebian, package: ".deb", guests: &[] },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is no scene, but shared by scenes.
+    const SHARED: [&str; 2] = ["common", "plain"];
+
+    #[test]
+    fn every_script_is_a_scene_or_shared_by_some() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut found: Vec<String> = scripts(&root)
+            .unwrap()
+            .iter()
+            .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+            .collect();
+        let mut known: Vec<String> =
+            SCENES.iter().map(|scene| scene.name).chain(SHARED).map(|name| format!("{name}.sh")).collect();
+        found.sort();
+        known.sort();
+        assert_eq!(found, known);
+    }
+}

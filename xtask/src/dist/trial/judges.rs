@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::dist::packages_in;
 use crate::dist::release::Release;
 use crate::dist::tools::{is_there, run, show, tool};
+use crate::dist::trial::scripts;
 
 /// Has each judge look. Those that are not here are passed over, and returned as reasons for it.
 pub(super) fn ask(release: &Release) -> Result<Vec<String>, String> {
@@ -25,7 +26,7 @@ pub(super) fn ask(release: &Release) -> Result<Vec<String>, String> {
         is_there
     };
     if is_asked("shellcheck") {
-        run(tool("shellcheck").current_dir(&release.root).args(SCRIPTS))?;
+        run(tool("shellcheck").current_dir(&release.root).args(SCRIPTS).args(scripts(&release.root)?))?;
         let inside = release.folder.join("trees/deb/DEBIAN");
         run(tool("shellcheck").current_dir(inside).args(["postinst", "prerm", "postrm"]))?;
     }
@@ -34,11 +35,12 @@ pub(super) fn ask(release: &Release) -> Result<Vec<String>, String> {
         run(tool("logrotate").args(["--debug", "--state", "/dev/null"]).arg(example))?;
     }
     if is_asked("lintian") {
-        show(
-            tool("lintian")
-                .args(["--allow-root", "--fail-on", "error", "--tag-display-limit", "0"])
-                .args(ending("deb")),
-        )?;
+        let options = ["--allow-root", "--fail-on", "error", "--tag-display-limit", "0", "--display-info"];
+        let told = run(tool("lintian").args(options).args(ending("deb")))?;
+        print!("{told}");
+        if told.contains(" unused-override ") {
+            return Err("dist: packaging/debian/lintian-overrides has more than it needs".to_owned());
+        }
     }
     if is_asked("rpmlint") {
         show(tool("rpmlint").arg("--rpmlintrc").arg(release.root.join(FILTERS)).args(ending("rpm")))?;
@@ -46,16 +48,7 @@ pub(super) fn ask(release: &Release) -> Result<Vec<String>, String> {
     Ok(skipped)
 }
 
-const SCRIPTS: [&str; 9] = [
-    "packaging/sysv/procmgr",
-    "packaging/openrc/procmgr",
-    "packaging/tests/bare.sh",
-    "packaging/tests/common.sh",
-    "packaging/tests/debian.sh",
-    "packaging/tests/openrc.sh",
-    "packaging/tests/rpm.sh",
-    "packaging/tests/rpm-systemd.sh",
-    "packaging/tests/systemd.sh",
-];
+/// The scripts that are packed as they are.
+const SCRIPTS: [&str; 2] = ["packaging/sysv/procmgr", "packaging/openrc/procmgr"];
 
 const FILTERS: &str = "packaging/rpm/rpmlint.conf";
