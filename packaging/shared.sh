@@ -38,9 +38,14 @@ ask() {
 is_noted() {
     if has_systemd; then
         is_active procmgr.service
-    else
-        case $(readlink "/proc/$(cat /run/procmgr.pid 2>/dev/null)/exe") in */procmgr | */procmgr\ *) ;; *) false ;; esac
+        return
     fi
+    # By now the number may be that of another one, which does not keep this file.
+    number=$(cat /run/procmgr.pid 2>/dev/null)
+    case "$(readlink "/proc/$number/exe") $(tr '\0' ' ' 2>/dev/null <"/proc/$number/cmdline")" in
+        */procmgr\ *"/run/procmgr.pid "*) ;;
+        *) return 1 ;;
+    esac
 }
 
 # Whether the administrator lets packages do this to the service; without a policy everything may be done.
@@ -51,7 +56,8 @@ is_allowed() {
     [ "$permission" -ne 101 ]
 }
 
-# Has the daemon that runs, and has answered like this when it was asked, go on as the new version, which no program notices.
+# Has the daemon that runs, and has answered like this when it was asked, go on as the new version, which no program
+# notices.
 go_on() {
     if ! is_allowed restart; then
         echo "procmgr: by policy, the daemon goes on as the former version" >&2
@@ -61,7 +67,8 @@ go_on() {
         if [ "$executable" = /usr/bin/procmgr ]; then
             echo "procmgr: the daemon goes on as this version, and so does every program"
         else
-            echo "procmgr: the daemon goes on, but not as this package has it: it executes ${executable:-what nobody can tell}" >&2
+            echo "procmgr: the daemon goes on, but not as this package has it:" \
+                "it executes ${executable:-what nobody can tell}" >&2
         fi
     else
         # Whatever else could be done to it is the administrator's to decide.
@@ -106,9 +113,11 @@ stop_by_hand() {
 # Says which programs run on without the daemon. Whether that runs does not matter: it is on record.
 say_which_go_on() {
     folder=$(state_folder)
-    # Each line has a process, and when it was started, as procmgrd/src/state/line.rs says; bytes stand there as characters.
+    # Each line has a process, and when it was started, as procmgrd/src/state/line.rs says; bytes stand there as
+    # characters.
+    number='0*\([1-9][0-9]*\)'
     iconv -f UTF-8 -t LATIN1 "$folder/programs" 2>/dev/null |
-        sed -n 's/^[0-9a-f]\{8\} 0*\([1-9][0-9]*\) 0*\([1-9][0-9]*\) {"program":\(.*\),"memory":{"running":.*/\1 \2 \3/p' |
+        sed -n "s/^[0-9a-f]\{8\} $number $number {\"program\":\(.*\),\"memory\":{\"running\":.*/\1 \2 \3/p" |
         LC_ALL=C sort -u |
         while read -r pid started name; do
             # A process of that number that was started at another time is a stranger.

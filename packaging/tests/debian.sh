@@ -74,6 +74,33 @@ status 0 $init start
 status 5 $init reload
 mv /usr/bin/procmgr.away /usr/bin/procmgr
 
+say 'a PID file whose number is that of another daemon by now tells of none'
+status 0 $init stop
+echo 'socket-path = /run/stranger' >/etc/stranger.cfg
+procmgr -c /etc/stranger.cfg -d -P /run/stranger.pid
+cp /run/stranger.pid /run/procmgr.pid
+status 1 $init status
+lacks 'what is said' 'former version' "$(dpkg -i "$old" 2>&1)"
+status 0 $init status
+status 0 $init stop
+cp /run/stranger.pid /run/procmgr.pid
+status 0 $init start
+status 0 procmgr -c /etc/stranger.cfg -s
+rm /etc/stranger.cfg
+
+say 'options that would keep a start from returning are refused, and what is empty is as if it was not there'
+echo 'OPTIONS="-A no -f"' >/etc/default/procmgr
+daemon=$(daemon)
+status 6 $init restart
+is 'the daemon' "$daemon" "$(daemon)"
+status 0 $init stop
+contains 'what is said' 'OPTIONS has -f' "$(timeout 30 $init start 2>&1)"
+status 6 timeout 30 $init start
+printf 'CONFIG=\nOPTIONS=\n' >/etc/default/procmgr
+status 0 $init start
+status 0 $init restart
+rm /etc/default/procmgr
+
 say 'the init script means its own daemon, and needs no functions of others'
 elsewhere status 0 $init status
 elsewhere status 0 $init restart

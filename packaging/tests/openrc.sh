@@ -33,10 +33,29 @@ frozen status 1 service stop
 status 0 service status
 status 0 procmgr -q -t
 
+say 'a PID file whose number is that of another daemon by now tells of none'
+status 0 service stop
+echo 'socket-path = /run/stranger' >/etc/stranger.cfg
+procmgr -c /etc/stranger.cfg -d -P /run/stranger.pid
+cp /run/stranger.pid /run/procmgr.pid
+status 3 service status
+status 0 procmgr -c /etc/stranger.cfg -s
+rm /etc/stranger.cfg
+
+say 'options that would keep a start from returning are refused, and what is empty is as if it was not there'
+mkdir -p /etc/conf.d
+echo 'procmgr_options="-A no -f"' >/etc/conf.d/procmgr
+status 1 timeout 30 rc-service procmgr start
+printf 'procmgr_config=\nprocmgr_options=\n' >/etc/conf.d/procmgr
+status 0 service start
+daemon=$(daemon)
+echo 'procmgr_options=--foreground' >/etc/conf.d/procmgr
+status 1 service restart
+is 'the daemon' "$daemon" "$(daemon)"
+
 say 'with a configuration elsewhere, the same daemon is started, asked and stopped'
 status 0 service stop
 echo 'socket-path = /run/other' >/etc/other.cfg
-mkdir -p /etc/conf.d
 echo 'procmgr_config=/etc/other.cfg' >/etc/conf.d/procmgr
 status 0 service start
 status 0 procmgr -c /etc/other.cfg -q -t
