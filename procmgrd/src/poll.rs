@@ -181,6 +181,9 @@ fn ready(event: &EpollEvent) -> Ready {
 
 #[cfg(test)]
 mod tests {
+    use std::io::pipe;
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -195,6 +198,24 @@ mod tests {
         for (timeout, expected) in cases {
             assert_eq!(epoll_timeout(timeout), expected, "{timeout:?}");
         }
+    }
+
+    #[test]
+    fn less_than_a_millisecond_is_waited_for_without_being_busy_and_for_no_longer_than_nothing_is_ready() {
+        let mut poller = Poller::new().unwrap();
+        let (reader, writer) = pipe().unwrap();
+        poller.add(&reader, Source::Listener, Interest::READABLE).unwrap();
+        let due = Instant::now() + MILLISECOND * 9 / 10;
+        let mut waits = 0;
+        while let Some(rest) = due.checked_duration_since(Instant::now()) {
+            assert!(poller.wait(Some(rest)).unwrap().is_empty());
+            waits += 1;
+        }
+        // A signal may end one.
+        assert!(waits < 10, "{waits} waits");
+        drop(writer);
+        let ready = poller.wait(Some(MILLISECOND / 2)).unwrap();
+        assert_eq!(ready.iter().map(|ready| ready.source).collect::<Vec<_>>(), [Source::Listener]);
     }
 
     #[test]
