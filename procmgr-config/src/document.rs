@@ -28,8 +28,9 @@ struct Section<'a> {
 impl<'a> Document<'a> {
     /// Reads a text. Lines that are not allowed become errors and are otherwise passed over.
     pub(crate) fn read(text: &'a [u8], findings: &mut Collector) -> Self {
-        let entries = Vec::with_capacity(text.len() / USUAL_LENGTH);
-        let mut document = Self { entries, globals: 0..0, sections: Vec::new() };
+        let mut document = Self { entries: Vec::new(), globals: 0..0, sections: Vec::new() };
+        // Where there is not so much memory, less may do: the list grows as any other.
+        document.entries.try_reserve(text.len() / USUAL_LENGTH).ok();
         for line in lines(text) {
             if let Some(mistake) = line.mistake {
                 findings.error(Kind::Syntax, mistake.position, || mistake.text.to_owned());

@@ -104,6 +104,7 @@ impl<S: Clone> Supervisor<S> {
                 new.push(definition);
             }
         }
+        // No two definitions have the same name: where they concern as many programs as there are, none is left over.
         let gone = if known == self.programs.count() { Vec::new() } else { self.others(definitions) };
         let removed = gone.iter().filter_map(|name| {
             let (name, program) = self.programs.get(name)?;
