@@ -10,7 +10,7 @@ pub(super) mod trivial;
 /// Plays a floor, in a process of its own.
 pub(super) fn play(orders: &[&str]) -> Result<(), String> {
     match orders {
-        ["echo", closing, length, answer, socket] => echo::play(closing, length, answer, socket.as_ref()),
+        ["echo", labour, length, answer, socket] => echo::play(labour, length, answer, socket.as_ref()),
         ["scripts", at_once, time] => spawner::play_scripts(at_once, time),
         ["swarm", script] => spawner::play_swarm(script),
         ["tokens", path] => tokens::play(path.as_ref()),

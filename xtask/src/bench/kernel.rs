@@ -36,6 +36,11 @@ pub(super) fn written_memory(pid: u32) -> Result<f64, String> {
     proportional(pid, "Pss_Anon:")
 }
 
+/// Returns the memory in KiB that it has mapped from files, text and tables; what it shares counts in proportion.
+pub(super) fn mapped_memory(pid: u32) -> Result<f64, String> {
+    proportional(pid, "Pss_File:")
+}
+
 fn proportional(pid: u32, what: &str) -> Result<f64, String> {
     let text = tells(pid, "smaps_rollup")?;
     let size = text.lines().find_map(|line| line.strip_prefix(what)?.trim().strip_suffix(" kB"));

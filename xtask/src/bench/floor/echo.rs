@@ -1,23 +1,27 @@
-//! The floor of a request: a server that takes so many bytes, with descriptors that it closes, and sends others back.
+//! The floor of a request: a server that takes so many bytes, with descriptors, and sends others back.
 //!
-//! Like any server that knows whom it serves it asks for the credentials of each peer. Of what comes it looks at nothing.
+//! Like any server that knows whom it serves it asks for the credentials of each peer. Of what comes it looks at nothing:
+//! what it does with the descriptors is settled beforehand, and the same for all.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
 use rustix::event::epoll;
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, listen, recvmsg, send};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::bench::arena::Arena;
 use crate::bench::asker;
+use crate::bench::floor::spawner;
 use crate::bench::player::{Player, READY};
 
 /// A process that serves.
@@ -26,22 +30,25 @@ pub(in crate::bench) struct Echo {
     pub(in crate::bench) socket: PathBuf,
 }
 
-/// Where a server closes what comes with a request.
+/// What a server does with the descriptors of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::bench) enum Closing {
-    /// Before it answers. Whoever has sent something that takes its time keeps everybody waiting.
-    AtOnce,
-    /// In another thread, after the answer, so that nobody else has to wait.
-    Elsewhere,
+pub(in crate::bench) enum Labour {
+    /// Closes them before it answers. Whoever has sent something that takes its time keeps everybody waiting.
+    CloseAtOnce,
+    /// Closes them in another thread, after the answer, so that nobody else has to wait.
+    CloseElsewhere,
+    /// Lends them to a shell that does nothing, and answers at its end.
+    RunScript,
 }
 
-impl Closing {
-    const ALL: [Self; 2] = [Self::AtOnce, Self::Elsewhere];
+impl Labour {
+    const ALL: [Self; 3] = [Self::CloseAtOnce, Self::CloseElsewhere, Self::RunScript];
 
     fn word(self) -> &'static str {
         match self {
-            Self::AtOnce => "at-once",
-            Self::Elsewhere => "elsewhere",
+            Self::CloseAtOnce => "close-at-once",
+            Self::CloseElsewhere => "close-elsewhere",
+            Self::RunScript => "run-script",
         }
     }
 }
@@ -52,13 +59,13 @@ impl Echo {
         arena: &Arena,
         request: &str,
         answer: &[u8],
-        closing: Closing,
+        labour: Labour,
     ) -> Result<Self, String> {
         let socket = arena.stage.path(&format!("{}.socket", arena.new_name()));
         let mut digits = String::new();
         answer.iter().try_for_each(|byte| write!(digits, "{byte:02x}")).map_err(|error| error.to_string())?;
         let length = asker::length(request).to_string();
-        let mut command = arena.role(&["floor", "echo", closing.word(), &length, &digits]);
+        let mut command = arena.role(&["floor", "echo", labour.word(), &length, &digits]);
         let mut player = Player::start(command.arg(&socket))?;
         player.wait_until_ready()?;
         Ok(Self { player, socket })
@@ -71,14 +78,28 @@ impl Echo {
 }
 
 /// Serves until standard input ends.
-pub(super) fn play(closing: &str, length: &str, answer: &str, socket: &Path) -> Result<(), String> {
-    let closing = Closing::ALL.into_iter().find(|known| known.word() == closing);
-    let closing = closing.ok_or("nothing is closed like that")?;
+pub(super) fn play(labour: &str, length: &str, answer: &str, socket: &Path) -> Result<(), String> {
+    let labour = Labour::ALL.into_iter().find(|known| known.word() == labour);
+    let labour = labour.ok_or("there is no such labour")?;
     let length = length.parse().map_err(|_| "the length is no number")?;
     let byte = |at: usize| answer.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
     let answer: Option<Vec<u8>> = (0..answer.len()).step_by(2).map(byte).collect();
-    serve(socket, length, &answer.ok_or("the answer is no number")?, closing)
-        .map_err(|error| format!("the echo cannot go on: {error}"))
+    let answer = answer.ok_or("the answer is no number")?;
+    let failed = |error: io::Error| format!("the echo cannot go on: {error}");
+    Server::new(socket, length, answer, labour).and_then(Server::serve).map_err(failed)
+}
+
+struct Server {
+    epoll: OwnedFd,
+    listener: UnixListener,
+    length: usize,
+    answer: Vec<u8>,
+    labour: Labour,
+    closer: Sender<OwnedFd>,
+    /// By their descriptors.
+    peers: HashMap<u64, Peer>,
+    /// By those that tell of their ends.
+    scripts: HashMap<u64, Script>,
 }
 
 /// A peer, and how many bytes of its request are there.
@@ -87,73 +108,123 @@ struct Peer {
     received: usize,
 }
 
-fn serve(socket: &Path, length: usize, answer: &[u8], closing: Closing) -> io::Result<()> {
-    let closer = (closing == Closing::Elsewhere).then(closer);
-    let listener = UnixListener::bind(socket)?;
-    listen(&listener, QUEUE)?;
-    listener.set_nonblocking(true)?;
-    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    let stdin = io::stdin();
-    let watch = |descriptor: BorrowedFd<'_>| {
-        let number = u64::try_from(descriptor.as_raw_fd()).unwrap_or(u64::MAX);
-        epoll::add(&epoll, descriptor, epoll::EventData::new_u64(number), epoll::EventFlags::IN)
-    };
-    watch(stdin.as_fd())?;
-    watch(listener.as_fd())?;
-    let (of_stdin, of_listener) = (number(&stdin), number(&listener));
-    println!("{READY}");
-    let mut peers: HashMap<u64, Peer> = HashMap::new();
-    let mut events = [MaybeUninit::uninit(); 64];
-    loop {
-        let (ready, _) = epoll::wait(&epoll, &mut events, None)?;
-        for event in ready {
-            let of_event = event.data.u64();
-            if of_event == of_stdin {
-                return Ok(());
-            } else if of_event == of_listener {
-                while let Ok((stream, _)) = listener.accept() {
-                    socket_peercred(&stream)?;
-                    watch(stream.as_fd())?;
-                    peers.insert(number(&stream), Peer { stream, received: 0 });
+/// A shell that runs, and for whom.
+struct Script {
+    process: Child,
+    _end: OwnedFd,
+    of_peer: u64,
+}
+
+impl Server {
+    fn new(socket: &Path, length: usize, answer: Vec<u8>, labour: Labour) -> io::Result<Self> {
+        let listener = UnixListener::bind(socket)?;
+        listen(&listener, QUEUE)?;
+        listener.set_nonblocking(true)?;
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let (peers, scripts) = (HashMap::new(), HashMap::new());
+        Ok(Self { epoll, listener, length, answer, labour, closer: closer(), peers, scripts })
+    }
+
+    fn serve(mut self) -> io::Result<()> {
+        let stdin = io::stdin();
+        self.watch(&stdin)?;
+        self.watch(&self.listener)?;
+        let (of_stdin, of_listener) = (number(&stdin), number(&self.listener));
+        println!("{READY}");
+        let mut events = [MaybeUninit::uninit(); 64];
+        loop {
+            let (ready, _) = epoll::wait(&self.epoll, &mut events, None)?;
+            for event in ready {
+                let of_event = event.data.u64();
+                if of_event == of_stdin {
+                    return Ok(());
+                } else if of_event == of_listener {
+                    self.accept()?;
+                } else if let Some(script) = self.scripts.remove(&of_event) {
+                    self.finish(script)?;
+                } else {
+                    self.receive(of_event)?;
                 }
-            } else if let Some(peer) = peers.get_mut(&of_event)
-                && !peer.serve(length, answer, closer.as_ref())
-            {
-                peers.remove(&of_event);
             }
         }
     }
-}
 
-impl Peer {
-    /// Receives what there is, and answers what is complete. Returns whether more may come.
-    fn serve(&mut self, length: usize, answer: &[u8], closer: Option<&Sender<OwnedFd>>) -> bool {
+    fn watch(&self, descriptor: &(impl AsFd + AsRawFd)) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(number(descriptor));
+        Ok(epoll::add(&self.epoll, descriptor, data, epoll::EventFlags::IN)?)
+    }
+
+    fn accept(&mut self) -> io::Result<()> {
+        while let Ok((stream, _)) = self.listener.accept() {
+            socket_peercred(&stream)?;
+            self.watch(&stream)?;
+            self.peers.insert(number(&stream), Peer { stream, received: 0 });
+        }
+        Ok(())
+    }
+
+    /// Receives what there is, and sees to what is complete.
+    fn receive(&mut self, of_peer: u64) -> io::Result<()> {
+        let Some(peer) = self.peers.get_mut(&of_peer) else { return Ok(()) };
         let mut buffer = [0; 4096];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-        let received = recvmsg(&self.stream, &mut [IoSliceMut::new(&mut buffer)], &mut control, flags);
-        let Ok(received) = received else { return false };
+        let received = recvmsg(&peer.stream, &mut [IoSliceMut::new(&mut buffer)], &mut control, flags);
+        let bytes = received.map_or(0, |received| received.bytes);
+        if bytes == 0 {
+            self.peers.remove(&of_peer);
+            return Ok(());
+        }
         let descriptors = control.drain().filter_map(|part| match part {
             RecvAncillaryMessage::ScmRights(rights) => Some(rights),
             _ => None,
         });
         let mut descriptors = descriptors.flatten();
-        if closer.is_none() {
-            descriptors.by_ref().for_each(drop);
-        }
-        self.received += received.bytes;
-        while self.received >= length {
-            self.received -= length;
-            if send(&self.stream, answer, SendFlags::NOSIGNAL | SendFlags::DONTWAIT).is_err() {
-                return false;
+        peer.received += bytes;
+        let requests = peer.received / self.length;
+        peer.received %= self.length;
+        match self.labour {
+            Labour::CloseAtOnce => {
+                descriptors.by_ref().for_each(drop);
+                (0..requests).for_each(|_| self.answer(of_peer));
+            }
+            Labour::CloseElsewhere => {
+                (0..requests).for_each(|_| self.answer(of_peer));
+                descriptors.by_ref().for_each(|it| drop(self.closer.send(it)));
+            }
+            Labour::RunScript => {
+                while let (Some(stdin), Some(stdout), Some(stderr)) =
+                    (descriptors.next(), descriptors.next(), descriptors.next())
+                {
+                    self.run([stdin, stdout, stderr], of_peer)?;
+                }
             }
         }
-        // Whatever has not been closed before.
-        if let Some(closer) = closer {
-            descriptors.by_ref().for_each(|it| drop(closer.send(it)));
+        Ok(())
+    }
+
+    fn run(&mut self, [stdin, stdout, stderr]: [OwnedFd; 3], of_peer: u64) -> io::Result<()> {
+        let process = spawner::shell("exit 0", "work").stdin(stdin).stdout(stdout).stderr(stderr).spawn()?;
+        let end = pidfd_open(Pid::from_child(&process), PidfdFlags::empty())?;
+        self.watch(&end)?;
+        self.scripts.insert(number(&end), Script { process, _end: end, of_peer });
+        Ok(())
+    }
+
+    fn finish(&mut self, mut script: Script) -> io::Result<()> {
+        script.process.wait()?;
+        self.answer(script.of_peer);
+        Ok(())
+    }
+
+    /// Whoever does not take the answer at once is no longer served.
+    fn answer(&mut self, of_peer: u64) {
+        if let Some(peer) = self.peers.get(&of_peer)
+            && send(&peer.stream, &self.answer, SendFlags::NOSIGNAL | SendFlags::DONTWAIT).is_err()
+        {
+            self.peers.remove(&of_peer);
         }
-        received.bytes > 0
     }
 }
 
@@ -170,3 +241,43 @@ fn number(descriptor: &impl AsRawFd) -> u64 {
 
 /// How many may wait to be accepted, as with the daemon.
 const QUEUE: i32 = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Read;
+
+    use super::*;
+    use crate::wire;
+
+    #[test]
+    fn a_floor_that_runs_scripts_answers_each_at_its_end_and_to_its_peer() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let mut server = Server::new(&socket, 4, b"done".to_vec(), Labour::RunScript).unwrap();
+        let null = File::open("/dev/null").unwrap();
+        let mut peers = [(); 2].map(|()| UnixStream::connect(&socket).unwrap());
+        for peer in &peers {
+            wire::send(peer, b"work", &[null.as_fd(); 3]).unwrap();
+        }
+        server.accept().unwrap();
+        let numbers: Vec<u64> = server.peers.keys().copied().collect();
+        for number in numbers {
+            server.receive(number).unwrap();
+        }
+        assert_eq!(server.scripts.len(), 2, "both run at once");
+        for peer in &peers {
+            peer.set_nonblocking(true).unwrap();
+            assert!((&mut &*peer).read(&mut [0; 4]).is_err(), "nobody is answered before the end");
+        }
+        let scripts: Vec<Script> = server.scripts.drain().map(|(_, script)| script).collect();
+        for script in scripts {
+            server.finish(script).unwrap();
+        }
+        for peer in &mut peers {
+            let mut answer = [0; 4];
+            peer.read_exact(&mut answer).unwrap();
+            assert_eq!(&answer, b"done");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! The floor of scripts: a process that runs shells by `posix_spawn` and waits for them, and does nothing besides.
 //!
-//! For whom, and what becomes of it, is not asked here.
+//! For whom, and what becomes of it, is not asked here: the one that is asked is an `echo`.
 
 use std::io::{self, BufRead};
 use std::process::{Command, Stdio};
@@ -111,7 +111,7 @@ fn kill(swarm: &[Pid]) -> io::Result<()> {
 }
 
 /// Returns a shell as procmgr runs it, with as much in its environment.
-fn shell(script: &str, action: &str) -> Command {
+pub(super) fn shell(script: &str, action: &str) -> Command {
     let mut shell = Command::new("/bin/sh");
     shell.arg("-c").arg(script).stdin(Stdio::null()).stdout(Stdio::null());
     shell.env_clear().env("PATH", PATH).env("SHELL", "/bin/sh");

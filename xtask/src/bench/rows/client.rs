@@ -6,16 +6,18 @@ use std::process::{Command, Stdio};
 use crate::bench::arena::{Arena, Contestant};
 use crate::bench::daemon::{Daemon, Plan};
 use crate::bench::figure::{Figure, Goal, Unit};
-use crate::bench::floor::trivial;
+use crate::bench::floor::trivial::{self, Deed};
 use crate::bench::samples::{Samples, micros};
+use crate::stage::Linking;
 
 pub(super) fn measure(arena: &Arena) -> Result<Vec<Figure>, String> {
-    let static_true = trivial::compile_static(arena)?;
+    let [dynamic, linked] =
+        [Linking::Dynamic, Linking::Static].map(|linking| trivial::compile(arena, Deed::Nothing, linking));
+    let programs = [Path::new(trivial::DYNAMIC).to_owned(), linked?, dynamic?];
     let static_build = arena.static_build()?;
     let prepare = |contestant: Contestant<'_>| match contestant {
         Contestant::Floor => {
-            let commands =
-                [Some(arena.client(Path::new(trivial::DYNAMIC))), Some(arena.client(&static_true)), None];
+            let commands = programs.each_ref().map(|program| Some(arena.client(program)));
             Ok(Runner { _daemons: Vec::new(), commands })
         }
         Contestant::Subject(subject) => {
@@ -38,6 +40,12 @@ pub(super) fn measure(arena: &Arena) -> Result<Vec<Figure>, String> {
             .with_goal(Goal::AtMostTimesFloor(1.3)),
         outcome.figure(1, many, Unit::Micros).above(outcome.own(0)).with_goal(Goal::AtMostTimesFloor(1.1)),
     ];
+    let of_nothing =
+        |number, what| Figure::new(what, Unit::Micros, outcome.floor(number)).above(outcome.floor(0));
+    figures.extend([
+        of_nothing(2, "a program in Rust that does nothing, against a dynamic `true`"),
+        of_nothing(1, "the same, linked statically, against a dynamic `true`"),
+    ]);
     if static_build.is_some() {
         let of_static = |what: &str| Figure::new(what, Unit::Micros, outcome.own(2));
         figures.extend([

@@ -6,7 +6,11 @@ use crate::bench::arena::{Arena, Subject};
 use crate::bench::asker::{End, Manner, Orders, ask};
 use crate::bench::daemon::{Daemon, Plan};
 use crate::bench::figure::{Figure, Goal, Unit};
-use crate::bench::kernel::{memory, written_memory};
+use crate::bench::floor::trivial::{self, Deed};
+use crate::bench::kernel::{mapped_memory, memory, written_memory};
+use crate::bench::player::Player;
+use crate::bench::samples::Samples;
+use crate::stage::Linking;
 
 pub(super) fn measure_size(arena: &Arena) -> Result<Vec<Figure>, String> {
     let many = arena.extent.many;
@@ -15,14 +19,25 @@ pub(super) fn measure_size(arena: &Arena) -> Result<Vec<Figure>, String> {
         // One after the other, for what both share would count as a half of each.
         let [base, full] = [1, many].map(|programs| {
             let daemon = Daemon::start(arena, subject, Plan { programs, keys: KEYS, first: "" })?;
-            memory(daemon.pid())
+            let pid = daemon.pid();
+            Ok::<_, String>((memory(pid)?, written_memory(pid)?, mapped_memory(pid)?))
         });
-        let (base, full) = (base?, full?);
-        Ok([base, (full - base) / f64::from(many - 1)])
+        let ((base, written, mapped), (full, ..)) = (base?, full?);
+        Ok([base, (full - base) / f64::from(many - 1), written, mapped])
     })?;
+    let bare = trivial::compile(arena, Deed::Wait, Linking::Dynamic)?;
+    let bare = (0..arena.extent.long_rounds).map(|_| {
+        let mut player = Player::start(&mut arena.client(&bare))?;
+        player.wait_until_ready()?;
+        memory(player.pid())
+    });
+    let bare = bare.collect::<Result<Samples, String>>()?;
     Ok(vec![
         outcome.figure(0, "with one program", Unit::KiB).with_goal(Goal::AtMost(400.0)),
         outcome.figure(1, format!("for each of {many} programs"), Unit::KiB).with_goal(Goal::AtMost(0.6)),
+        outcome.figure(2, "with one program, written to", Unit::KiB),
+        outcome.figure(3, "with one program, mapped from files", Unit::KiB),
+        Figure::new("of a program in Rust that waits", Unit::KiB, bare),
     ])
 }
 

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use crate::bench::arena::Arena;
 use crate::bench::figure::{Figure, Goal, Unit};
+use crate::bench::floor::trivial::{self, Deed};
 use crate::bench::samples::Samples;
+use crate::stage::Linking;
 
 pub(super) fn measure(arena: &Arena) -> Result<Vec<Figure>, String> {
     let outcome = arena.contest_of_subjects(
@@ -14,6 +16,8 @@ pub(super) fn measure(arena: &Arena) -> Result<Vec<Figure>, String> {
         |subject| Ok([size(&subject.executable)?]),
     )?;
     let mut figures = vec![outcome.figure(0, "executable", Unit::Bytes).with_goal(Goal::AtMost(1.2e6))];
+    let bare = size(&trivial::compile(arena, Deed::Nothing, Linking::Dynamic)?)?;
+    figures.push(Figure::new("a program in Rust that does nothing", Unit::Bytes, Samples::from_iter([bare])));
     if let Some(executable) = arena.static_build()? {
         let size = Samples::from_iter([size(&executable)?]);
         figures.push(Figure::new("executable, static build", Unit::Bytes, size));

@@ -7,22 +7,22 @@ use crate::bench::arena::{Arena, Contestant};
 use crate::bench::asker::{self, End, Manner, Orders, ask};
 use crate::bench::daemon::{Daemon, Plan};
 use crate::bench::figure::{Figure, Goal, Unit};
-use crate::bench::floor::echo::{Closing, Echo};
+use crate::bench::floor::echo::{Echo, Labour};
 use crate::bench::kernel::{pages_of_children, processor_time};
 use crate::bench::samples::micros;
 
 pub(super) fn measure_status(arena: &Arena) -> Result<Vec<Figure>, String> {
     // The daemon closes elsewhere, since it serves whom it does not trust.
-    let mut figures = measure(arena, "status", Closing::AtOnce)?;
-    figures.extend(measure(arena, "status", Closing::Elsewhere)?);
+    let mut figures = measure(arena, "status", Labour::CloseAtOnce)?;
+    figures.extend(measure(arena, "status", Labour::CloseElsewhere)?);
     Ok(figures)
 }
 
 pub(super) fn measure_ping(arena: &Arena) -> Result<Vec<Figure>, String> {
-    measure(arena, "ping", Closing::AtOnce)
+    measure(arena, "ping", Labour::CloseAtOnce)
 }
 
-fn measure(arena: &Arena, request: &str, closing: Closing) -> Result<Vec<Figure>, String> {
+fn measure(arena: &Arena, request: &str, labour: Labour) -> Result<Vec<Figure>, String> {
     let answer = {
         let daemon = Daemon::start(arena, arena.own(), PLAN)?;
         asker::answer(&daemon.socket, request)?
@@ -31,7 +31,7 @@ fn measure(arena: &Arena, request: &str, closing: Closing) -> Result<Vec<Figure>
     for (manner, clients, words) in WAYS {
         let prepare = |contestant: Contestant<'_>| {
             Ok(match contestant {
-                Contestant::Floor => Server::Floor(Echo::start(arena, request, &answer, closing)?),
+                Contestant::Floor => Server::Floor(Echo::start(arena, request, &answer, labour)?),
                 Contestant::Subject(subject) => Server::Daemon(Daemon::start(arena, subject, PLAN)?),
             })
         };
@@ -51,11 +51,11 @@ fn measure(arena: &Arena, request: &str, closing: Closing) -> Result<Vec<Figure>
         })?;
         let requests =
             |what| outcome.figure_above(0, what, Unit::PerSecond).with_goal(Goal::AtLeastTimesFloor(0.8));
-        match closing {
-            Closing::Elsewhere => {
+        match labour {
+            Labour::CloseElsewhere => {
                 figures.push(requests(format!("requests, {words}, above a floor that closes elsewhere")));
             }
-            Closing::AtOnce => figures.extend([
+            Labour::CloseAtOnce | Labour::RunScript => figures.extend([
                 requests(format!("requests, {words}")),
                 outcome
                     .figure_above(1, format!("processor time, {words}"), Unit::Micros)

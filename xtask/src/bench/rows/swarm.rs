@@ -8,7 +8,7 @@ use crate::bench::arena::{Arena, Contestant};
 use crate::bench::asker::{self, Askers, End, Manner, Orders};
 use crate::bench::daemon::{Daemon, Plan};
 use crate::bench::figure::{Figure, Goal, Unit};
-use crate::bench::floor::echo::{Closing, Echo};
+use crate::bench::floor::echo::{Echo, Labour};
 use crate::bench::floor::spawner::Swarm;
 use crate::bench::kernel::memory;
 use crate::bench::samples::millis;
@@ -64,7 +64,7 @@ fn floor_of_autostart(
     answer: &[u8],
     signs: &mut Signs,
 ) -> Result<[f64; 3], String> {
-    let echo = Echo::start(arena, "status", answer, Closing::AtOnce)?;
+    let echo = Echo::start(arena, "status", answer, Labour::CloseAtOnce)?;
     let askers = Askers::start(arena, honest(&echo.socket))?;
     let begin = Instant::now();
     let mut swarm = Swarm::start(arena, &signs.script())?;
