@@ -7,17 +7,22 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, kill_process};
 
 use crate::bench::arena::{Arena, Contestant};
-use crate::bench::asker::{Askers, End, Manner, Orders};
+use crate::bench::asker::{self, Askers, End, Manner, Orders};
 use crate::bench::daemon::{Daemon, Plan};
 use crate::bench::figure::{Figure, Goal, Unit};
+use crate::bench::floor::echo::{Echo, Labour};
 use crate::bench::floor::spawner::Swarm;
 use crate::bench::samples::{Samples, millis};
 use crate::bench::signs::{Sign, Signs};
 
 pub(super) fn measure(arena: &Arena) -> Result<Vec<Figure>, String> {
     let mut figures = Vec::new();
+    let answer = {
+        let daemon = Daemon::start(arena, arena.own(), Plan { programs: 1, keys: "", first: "" })?;
+        asker::answer(&daemon.socket, ASKED)?
+    };
     for (clients, words) in [(0, "alone"), (4, "while 4 clients ask")] {
-        let prepare = |contestant: Contestant<'_>| prepare(arena, contestant);
+        let prepare = |contestant: Contestant<'_>| prepare(arena, contestant, &answer);
         let outcome =
             arena.contest(arena.extent.long_rounds, prepare, |mortal| mortal.measure(arena, clients))?;
         figures.extend([
@@ -30,15 +35,18 @@ pub(super) fn measure(arena: &Arena) -> Result<Vec<Figure>, String> {
 
 /// What comes to life again and again, and the signs of it.
 enum Mortal {
-    /// Shells that are spawned one at a time, without any death.
-    Floor(Swarm, Signs),
+    /// Shells that are spawned one at a time, without any death, and a server that has nothing to do with them.
+    Floor(Swarm, Signs, Echo),
     Programs(Daemon, Signs, HashMap<u32, Sign>),
 }
 
-fn prepare(arena: &Arena, contestant: Contestant<'_>) -> Result<Mortal, String> {
+fn prepare(arena: &Arena, contestant: Contestant<'_>, answer: &[u8]) -> Result<Mortal, String> {
     let mut signs = Signs::new(arena)?;
     match contestant {
-        Contestant::Floor => Ok(Mortal::Floor(Swarm::start(arena, &signs.script())?, signs)),
+        Contestant::Floor => {
+            let swarm = Swarm::start(arena, &signs.script())?;
+            Ok(Mortal::Floor(swarm, signs, Echo::start(arena, ASKED, answer, Labour::CloseElsewhere)?))
+        }
         Contestant::Subject(subject) => {
             let keys = format!("cmd-start = {}\nrestart-delay = 1\nautostart = yes", signs.script());
             let daemon = Daemon::start(arena, subject, Plan { programs: PROGRAMS, keys: &keys, first: "" })?;
@@ -51,24 +59,19 @@ fn prepare(arena: &Arena, contestant: Contestant<'_>) -> Result<Mortal, String> 
 impl Mortal {
     /// Returns the delay that half of the restarts do not exceed, and that of 99 of 100.
     fn measure(&mut self, arena: &Arena, clients: u32) -> Result<[f64; 2], String> {
-        let samples = match self {
-            Self::Floor(swarm, signs) => births(arena, swarm, signs)?,
-            Self::Programs(daemon, signs, living) => {
-                let askers = (clients > 0).then(|| {
-                    let (socket, request, manner, end) =
-                        (&*daemon.socket, "status", Manner::Keeping, End::Dismissal);
-                    Askers::start(
-                        arena,
-                        Orders { socket, request, clients, manner, end, pause: Duration::ZERO },
-                    )
-                });
-                let mut askers = askers.transpose()?;
-                askers.iter_mut().try_for_each(Askers::wait_until_ready)?;
-                let samples = restarts(arena, signs, living)?;
-                askers.map(Askers::finish).transpose()?;
-                samples
-            }
+        let socket = match self {
+            Self::Floor(_, _, echo) => &echo.socket,
+            Self::Programs(daemon, _, _) => &daemon.socket,
         };
+        let (manner, end, pause) = (Manner::Keeping, End::Dismissal, Duration::ZERO);
+        let orders = Orders { socket, request: ASKED, clients, manner, end, pause };
+        let mut askers = (clients > 0).then(|| Askers::start(arena, orders)).transpose()?;
+        askers.iter_mut().try_for_each(Askers::wait_until_ready)?;
+        let samples = match self {
+            Self::Floor(swarm, signs, _) => births(arena, swarm, signs)?,
+            Self::Programs(_, signs, living) => restarts(arena, signs, living)?,
+        };
+        askers.map(Askers::finish).transpose()?;
         Ok([samples.median(), samples.percentile(99)])
     }
 }
@@ -122,6 +125,8 @@ fn restarts(arena: &Arena, signs: &mut Signs, living: &mut HashMap<u32, Sign>) -
     Ok(samples)
 }
 
+/// What clients ask meanwhile.
+const ASKED: &str = "status";
 /// So many that each is back before its turn comes again.
 const PROGRAMS: u32 = 150;
 /// The delay is no multiple of it, so that no program comes back just when another one is killed.
