@@ -4,6 +4,7 @@
 //! async-signal-safe calls on memory that was there before.
 #![expect(unsafe_code, reason = "clone, fork, and exec on prepared pointers")]
 
+use std::cell::RefCell;
 use std::ffi::{CString, OsStr};
 use std::io::{self, PipeReader, PipeWriter, Read};
 use std::iter::once;
@@ -144,7 +145,6 @@ impl<'a> Prepared<'a> {
     /// The step that failed. The child is then dead, and will be reaped like any other.
     pub(crate) fn run_as_daemon(mut self) -> Result<Process, (Step, io::Error)> {
         let (argv, envp) = (pointers(&self.arguments), pointers(&self.environment));
-        let mut stack = vec![0; STACK];
         let (mut started, mut failure) = (NOT_ASKED, None);
         let blocked = Blocked::all().map_err(|errno| (Step::Birth, errno.into()))?;
         let child = Box::new(|| {
@@ -152,12 +152,12 @@ impl<'a> Prepared<'a> {
             failure = Some(self.become_script(&argv, &envp, None));
             FAILED
         });
-        // SAFETY: the child has a stack of its own, and while it uses our memory this thread stands still; what it does
-        // with it is what this thread could do, and other threads may go on meanwhile.
-        let child = unsafe {
-            let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK;
-            clone(child, &mut stack, flags, Some(libc::SIGCHLD))
-        };
+        let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK;
+        let child = STACK.with_borrow_mut(|stack| {
+            // SAFETY: the child has a stack of its own, and while it uses our memory this thread stands still; what it
+            // does with it is what this thread could do, and other threads may go on meanwhile.
+            unsafe { clone(child, stack, flags, Some(libc::SIGCHLD)) }
+        });
         drop(blocked);
         let child = child.map_err(|errno| (Step::Birth, errno.into()))?;
         match failure {
@@ -296,8 +296,14 @@ fn outcome(mut reader: PipeReader) -> Result<Ticks, (Step, io::Error)> {
     }
 }
 
-/// What a child needs that borrows our memory: a few system calls deep.
-const STACK: usize = 64 * 1024;
+thread_local! {
+    /// That of a child that borrows our memory. One will do, for its parent stands still meanwhile; and it is kept, since to
+    /// clear one anew each time takes longer than all else that is done here.
+    static STACK: RefCell<Vec<u8>> = RefCell::new(vec![0; STACK_SIZE]);
+}
+
+/// What such a child needs, in bytes: it is a few system calls deep.
+const STACK_SIZE: usize = 64 * 1024;
 
 /// The exit status of a child that could not become a script. Nobody asks for it.
 const FAILED: isize = 1;
