@@ -1,4 +1,4 @@
-//! The grammar of the command line; the only file that names clap.
+//! The grammar of the command line; the only file that names lexopt.
 //!
 //! Which words there are is said in `options`, and in `sense` is judged which go together; what they mean to the daemon
 //! or the client is not known here.
@@ -6,13 +6,12 @@
 mod options;
 mod sense;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::iter;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::ValueParser;
-use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, ArgMatches};
+use lexopt::{Arg, Parser};
 use procmgr_cli::{Command, Format};
 use procmgrd::Autostart;
 
@@ -76,7 +75,7 @@ pub(crate) enum Refused {
 }
 
 /// The words of a command line, as they are given.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line, not a state")]
 struct Raw {
     config: Option<PathBuf>,
@@ -107,84 +106,143 @@ struct Raw {
 
 /// Reads the command line, the name of the program first.
 pub(crate) fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Args, Refused> {
-    let matches = grammar().try_get_matches_from(line).map_err(|error| refused(&error))?;
-    sense::judge(Raw::of(matches)).map_err(Refused::Usage)
+    sense::judge(read(Parser::from_iter(line))?).map_err(Refused::Usage)
 }
 
-/// Returns the words that there are. None of them has a help text, and no flag a default: building those would be most
-/// of what a client does.
-fn grammar() -> clap::Command {
-    let option = |option: CommandOption| {
-        let CommandOption { long, alias, short, takes } = option;
-        let mut arg = Arg::new(long).long(long).short(short);
-        if let Some(alias) = alias {
-            arg = arg.alias(alias);
+/// Reads options up to the first word. Of one that is given again the last one counts.
+fn read(mut parser: Parser) -> Result<Raw, Refused> {
+    let mut raw = Raw::default();
+    while let Some(arg) = parser.next()? {
+        let option = match arg {
+            Arg::Short(short) => {
+                find(|option| option.short == Some(short), || format!("-{}", short.escape_debug()))?
+            }
+            Arg::Long(long) => find(
+                |option| option.long == long || option.alias == Some(long),
+                || format!("--{}", long.escape_debug()),
+            )?,
+            // The first word ends our options: whatever follows belongs to the script.
+            Arg::Value(word) => {
+                raw.words = iter::once(word).chain(parser.raw_args()?).collect();
+                break;
+            }
+        };
+        match option.takes {
+            Takes::Nothing(set) => set(&mut raw),
+            Takes::NothingElse(Told::Help) => return Err(Refused::Help(options::help())),
+            Takes::NothingElse(Told::Version) => {
+                return Err(Refused::Help(format!("procmgr {}\n", defaults::VERSION)));
+            }
+            Takes::Path(_, set) => {
+                let path = value(&mut parser, |next| !is_option(next)).filter(|path| !path.is_empty());
+                set(&mut raw, path.ok_or_else(|| missing(option))?.into());
+            }
+            Takes::Word(_, set) => {
+                let word = value(&mut parser, |next| !is_option(next));
+                set(&mut raw, text(word.ok_or_else(|| missing(option))?)?);
+            }
+            Takes::Number(_, set) => {
+                let number = value(&mut parser, |_| true);
+                set(&mut raw, text(number.ok_or_else(|| missing(option))?)?);
+            }
         }
-        match takes {
-            Takes::Nothing => arg.action(ArgAction::Set).num_args(0),
-            Takes::NothingElse(Told::Help) => arg.action(ArgAction::Help),
-            Takes::NothingElse(Told::Version) => arg.action(ArgAction::Version),
-            Takes::Path(name) => arg.value_name(name).value_parser(ValueParser::path_buf()),
-            Takes::Word(name) => arg.value_name(name),
-            Takes::Words(name) => arg.value_name(name).action(ArgAction::Append),
-            Takes::Number(name) => arg.value_name(name).allow_hyphen_values(true),
-        }
-    };
-    // The first word ends our options: whatever follows belongs to the script.
-    let words = Arg::new(WORDS).num_args(0..).trailing_var_arg(true).value_parser(ValueParser::os_string());
-    clap::Command::new("procmgr")
-        .version(defaults::VERSION)
-        .disable_help_flag(true)
-        .disable_version_flag(true)
-        .args_override_self(true)
-        .args(OPTIONS.into_iter().map(option))
-        .arg(words)
+    }
+    Ok(raw)
 }
 
-impl Raw {
-    fn of(mut matches: ArgMatches) -> Self {
-        let is_given = |option| matches.contains_id(option);
-        Self {
-            quiet: is_given("quiet"),
-            idempotent: is_given("idempotent"),
-            daemon: is_given("daemon"),
-            foreground: is_given("foreground"),
-            test: is_given("test"),
-            stop: is_given("stop"),
-            reload: is_given("reload"),
-            dry_run: is_given("dry-run"),
-            upgrade: is_given("upgrade"),
-            all: is_given("all"),
-            null: is_given("null"),
-            long: is_given("long"),
-            check: is_given("check"),
-            allowed: is_given("allowed"),
-            watch: is_given("watch"),
-            json: is_given("json"),
-            config: matches.remove_one("config"),
-            log: matches.remove_many("log").map(Iterator::collect).unwrap_or_default(),
-            loglevel: matches.remove_one("loglevel"),
-            pidfile: matches.remove_one("pidfile"),
-            timeout: matches.remove_one("timeout"),
-            autostart: matches.remove_one("autostart"),
-            words: matches.remove_many(WORDS).map(Iterator::collect).unwrap_or_default(),
-        }
+fn find(
+    is_meant: impl Fn(&CommandOption) -> bool,
+    spelling: impl Fn() -> String,
+) -> Result<&'static CommandOption, Refused> {
+    let option = OPTIONS.iter().find(|option| is_meant(option));
+    option.ok_or_else(|| Refused::Usage(format!("unexpected argument '{}' found", spelling())))
+}
+
+/// Returns what is joined to an option, or the next word if it may be meant.
+fn value(parser: &mut Parser, may_be: impl Fn(&OsStr) -> bool) -> Option<OsString> {
+    parser.optional_value().or_else(|| parser.raw_args().ok()?.next_if(may_be))
+}
+
+/// Returns whether a word is no value, where it stands behind an option that takes one.
+fn is_option(word: &OsStr) -> bool {
+    word.as_encoded_bytes().starts_with(b"-") && word != "-"
+}
+
+fn text(word: OsString) -> Result<String, Refused> {
+    let told = |_| Refused::Usage("invalid UTF-8 was detected in one or more arguments".to_owned());
+    word.into_string().map_err(told)
+}
+
+fn missing(option: &CommandOption) -> Refused {
+    let (long, value) = (option.long, option.value().unwrap_or_default());
+    Refused::Usage(format!("a value is required for '--{long} <{value}>' but none was supplied"))
+}
+
+impl From<lexopt::Error> for Refused {
+    fn from(error: lexopt::Error) -> Self {
+        Self::Usage(match error {
+            lexopt::Error::UnexpectedValue { option, value } => {
+                let value = value.to_string_lossy();
+                format!(
+                    "unexpected value '{}' for '{option}' found; no more were expected",
+                    value.escape_debug()
+                )
+            }
+            error => error.to_string(),
+        })
     }
 }
 
-/// Returns what there is to tell: the help, the version, or the first line of what clap has to say, without its
-/// preface.
-fn refused(error: &clap::Error) -> Refused {
-    match error.kind() {
-        ErrorKind::DisplayHelp => Refused::Help(options::help()),
-        ErrorKind::DisplayVersion => Refused::Help(format!("procmgr {}\n", defaults::VERSION)),
-        _ => {
-            let text = error.render().to_string();
-            let reason = text.lines().next().unwrap_or_default();
-            Refused::Usage(reason.strip_prefix("error: ").unwrap_or(reason).to_owned())
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+    use std::path::Path;
+
+    use super::*;
+
+    /// Returns why a line makes no sense.
+    fn complaint(line: &[&str]) -> String {
+        match parse(["procmgr"].iter().chain(line).map(OsString::from)) {
+            Err(Refused::Usage(reason)) => reason,
+            other => panic!("{line:?}: {other:?}"),
         }
     }
-}
 
-/// The name of what is no option.
-const WORDS: &str = "words";
+    #[test]
+    fn whoever_writes_an_option_wrongly_is_told_what_is_wrong() {
+        for (line, expected) in [
+            (&["--nonsense"][..], "unexpected argument '--nonsense' found"),
+            (&["--no-such=5"], "unexpected argument '--no-such' found"),
+            (&["--tes"], "unexpected argument '--tes' found"),
+            (&["-x"], "unexpected argument '-x' found"),
+            (&["-tx"], "unexpected argument '-x' found"),
+            (&["--two\nlines"], "unexpected argument '--two\\nlines' found"),
+            (&["-xV"], "unexpected argument '-x' found"),
+            (&["-c"], "a value is required for '--config <FILE>' but none was supplied"),
+            (&["-c", "-t"], "a value is required for '--config <FILE>' but none was supplied"),
+            (&["-c", "--", "-t"], "a value is required for '--config <FILE>' but none was supplied"),
+            (&["-t", "--config="], "a value is required for '--config <FILE>' but none was supplied"),
+            (&["-t", "-c", ""], "a value is required for '--config <FILE>' but none was supplied"),
+            (&["-d", "--pid"], "a value is required for '--pidfile <FILE>' but none was supplied"),
+            (&["-d", "-A", "-1"], "a value is required for '--autostart <GROUP>' but none was supplied"),
+            (&["-t", "--timeout"], "a value is required for '--timeout <SECONDS>' but none was supplied"),
+            (&["--test=1"], "unexpected value '1' for '--test' found; no more were expected"),
+            (
+                &["--test=two\nlines"],
+                "unexpected value 'two\\nlines' for '--test' found; no more were expected",
+            ),
+            (&["-t=1"], "unexpected value '1' for '-t' found; no more were expected"),
+        ] {
+            assert_eq!(complaint(line), expected, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_may_be_any_bytes_and_other_words_are_text() {
+        let bytes = || OsString::from_vec(b"\xff".to_vec());
+        let line = |option: &str| ["procmgr".into(), "-d".into(), option.into(), bytes()];
+        let args = parse(line("-c")).unwrap();
+        assert_eq!(args.config.as_deref(), Some(Path::new(&bytes())));
+        assert!(matches!(parse(line("-l")), Err(Refused::Usage(reason)) if reason.contains("UTF-8")));
+    }
+}

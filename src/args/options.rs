@@ -1,7 +1,10 @@
 //! Every option of the command line, and the help that tells of them.
 //!
-//! How a command line is read is not known here, nor what an option does.
+//! How a command line is read is not known here, nor what an option leads to.
 
+use std::path::PathBuf;
+
+use crate::args::Raw;
 use crate::defaults;
 
 /// An option.
@@ -14,20 +17,18 @@ pub(super) struct CommandOption {
     pub(super) takes: Takes,
 }
 
-/// What stands behind an option, by the name that the help has for it.
+/// What stands behind an option, by the name that the help has for it; and where it goes.
 pub(super) enum Takes {
     /// Nothing: it is given or not.
-    Nothing,
+    Nothing(fn(&mut Raw)),
     /// Nothing, and whatever comes behind it does not matter any more.
     NothingElse(Told),
     /// The path of a file.
-    Path(&'static str),
+    Path(&'static str, fn(&mut Raw, PathBuf)),
     /// A word.
-    Word(&'static str),
-    /// A word, each time that it is given.
-    Words(&'static str),
+    Word(&'static str, fn(&mut Raw, String)),
     /// A word that may begin with a hyphen.
-    Number(&'static str),
+    Number(&'static str, fn(&mut Raw, String)),
 }
 
 /// What is only told, instead of anything else.
@@ -39,33 +40,41 @@ pub(super) enum Told {
 
 /// All options, in the order of the help.
 pub(super) const OPTIONS: [CommandOption; 24] = [
-    CommandOption::new('c', "config", Takes::Path("FILE")),
-    CommandOption::new('l', "log", Takes::Words("LOG")),
-    CommandOption::new('L', "loglevel", Takes::Word("LEVEL")),
-    CommandOption::new('P', "pidfile", Takes::Path("FILE")).or("pid"),
-    CommandOption::new('q', "quiet", Takes::Nothing),
-    CommandOption::long("timeout", Takes::Number("SECONDS")),
-    CommandOption::long("idempotent", Takes::Nothing),
-    CommandOption::new('d', "daemon", Takes::Nothing),
-    CommandOption::new('f', "foreground", Takes::Nothing),
-    CommandOption::new('A', "autostart", Takes::Word("GROUP")),
-    CommandOption::new('t', "test", Takes::Nothing),
-    CommandOption::new('s', "stop", Takes::Nothing),
-    CommandOption::new('r', "reload", Takes::Nothing),
-    CommandOption::new('n', "dry-run", Takes::Nothing),
-    CommandOption::new('u', "upgrade", Takes::Nothing),
-    CommandOption::new('a', "all", Takes::Nothing),
-    CommandOption::new('0', "null", Takes::Nothing),
-    CommandOption::long("long", Takes::Nothing),
-    CommandOption::long("check", Takes::Nothing),
-    CommandOption::long("allowed", Takes::Nothing),
-    CommandOption::long("watch", Takes::Nothing),
-    CommandOption::long("json", Takes::Nothing),
+    CommandOption::new('c', "config", Takes::Path("FILE", |raw, path| raw.config = Some(path))),
+    CommandOption::new('l', "log", Takes::Word("LOG", |raw, log| raw.log.push(log))),
+    CommandOption::new('L', "loglevel", Takes::Word("LEVEL", |raw, level| raw.loglevel = Some(level))),
+    CommandOption::new('P', "pidfile", Takes::Path("FILE", |raw, path| raw.pidfile = Some(path))).or("pid"),
+    CommandOption::new('q', "quiet", Takes::Nothing(|raw| raw.quiet = true)),
+    CommandOption::long("timeout", Takes::Number("SECONDS", |raw, seconds| raw.timeout = Some(seconds))),
+    CommandOption::long("idempotent", Takes::Nothing(|raw| raw.idempotent = true)),
+    CommandOption::new('d', "daemon", Takes::Nothing(|raw| raw.daemon = true)),
+    CommandOption::new('f', "foreground", Takes::Nothing(|raw| raw.foreground = true)),
+    CommandOption::new('A', "autostart", Takes::Word("GROUP", |raw, group| raw.autostart = Some(group))),
+    CommandOption::new('t', "test", Takes::Nothing(|raw| raw.test = true)),
+    CommandOption::new('s', "stop", Takes::Nothing(|raw| raw.stop = true)),
+    CommandOption::new('r', "reload", Takes::Nothing(|raw| raw.reload = true)),
+    CommandOption::new('n', "dry-run", Takes::Nothing(|raw| raw.dry_run = true)),
+    CommandOption::new('u', "upgrade", Takes::Nothing(|raw| raw.upgrade = true)),
+    CommandOption::new('a', "all", Takes::Nothing(|raw| raw.all = true)),
+    CommandOption::new('0', "null", Takes::Nothing(|raw| raw.null = true)),
+    CommandOption::long("long", Takes::Nothing(|raw| raw.long = true)),
+    CommandOption::long("check", Takes::Nothing(|raw| raw.check = true)),
+    CommandOption::long("allowed", Takes::Nothing(|raw| raw.allowed = true)),
+    CommandOption::long("watch", Takes::Nothing(|raw| raw.watch = true)),
+    CommandOption::long("json", Takes::Nothing(|raw| raw.json = true)),
     CommandOption::new('h', "help", Takes::NothingElse(Told::Help)),
     CommandOption::new('V', "version", Takes::NothingElse(Told::Version)),
 ];
 
 impl CommandOption {
+    /// Returns what the help has for what stands behind it, if something does.
+    pub(super) fn value(&self) -> Option<&'static str> {
+        match self.takes {
+            Takes::Nothing(_) | Takes::NothingElse(_) => None,
+            Takes::Path(name, _) | Takes::Word(name, _) | Takes::Number(name, _) => Some(name),
+        }
+    }
+
     const fn new(short: char, long: &'static str, takes: Takes) -> Self {
         Self { long, alias: None, short: Some(short), takes }
     }
@@ -135,13 +144,11 @@ mod tests {
     #[test]
     fn the_help_has_a_line_for_each_option_and_no_other() {
         let spelling = |option: &CommandOption| {
-            let CommandOption { long, short, takes, .. } = option;
+            let CommandOption { long, short, .. } = option;
             let short = short.map_or_else(|| "    ".to_owned(), |short| format!("-{short}, "));
-            match takes {
-                Takes::Nothing | Takes::NothingElse(_) => format!("{short}--{long}"),
-                Takes::Path(name) | Takes::Word(name) | Takes::Words(name) | Takes::Number(name) => {
-                    format!("{short}--{long} <{name}>")
-                }
+            match option.value() {
+                None => format!("{short}--{long}"),
+                Some(name) => format!("{short}--{long} <{name}>"),
             }
         };
         let expected: Vec<String> = OPTIONS.iter().map(spelling).collect();

@@ -22,7 +22,6 @@ const ARROWS: [(&str, &[&str]); 7] = [
 /// Paths of other people's crates, and the files that may name them, tests aside.
 const ADAPTERS: [(&str, &[&str]); 21] = [
     ("bincode", &["procmgr-proto/src/codec.rs"]),
-    ("clap", &["src/args.rs"]),
     ("crc32fast", &["procmgrd/src/state/line.rs"]),
     (
         "divan",
@@ -34,6 +33,7 @@ const ADAPTERS: [(&str, &[&str]); 21] = [
     ),
     ("env_logger", &["src/logging.rs"]),
     ("humantime", &["procmgr-cli/src/time.rs", "src/logging.rs"]),
+    ("lexopt", &["src/args.rs"]),
     (
         "libfuzzer_sys",
         &[
