@@ -113,6 +113,7 @@ pub(crate) fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Args, Re
 fn read(mut parser: Parser) -> Result<Raw, Refused> {
     let mut raw = Raw::default();
     while let Some(arg) = parser.next()? {
+        let is_long = matches!(arg, Arg::Long(_));
         let option = match arg {
             Arg::Short(short) => {
                 find(|option| option.short == Some(short), || format!("-{}", short.escape_debug()))?
@@ -129,9 +130,17 @@ fn read(mut parser: Parser) -> Result<Raw, Refused> {
         };
         match option.takes {
             Takes::Nothing(set) => set(&mut raw),
-            Takes::NothingElse(Told::Help) => return Err(Refused::Help(options::help())),
-            Takes::NothingElse(Told::Version) => {
-                return Err(Refused::Help(format!("procmgr {}\n", defaults::VERSION)));
+            Takes::NothingElse(told) => {
+                // The parser complains of a value when it is asked for what comes next, and here it never is. Behind
+                // a short option that is more options, which do not matter.
+                if let Some(value) = is_long.then(|| parser.optional_value()).flatten() {
+                    let option = format!("--{}", option.long);
+                    return Err(lexopt::Error::UnexpectedValue { option, value }.into());
+                }
+                return Err(Refused::Help(match told {
+                    Told::Help => options::help(),
+                    Told::Version => format!("procmgr {}\n", defaults::VERSION),
+                }));
             }
             Takes::Path(_, set) => {
                 let path = value(&mut parser, |next| !is_option(next)).filter(|path| !path.is_empty());
@@ -232,8 +241,18 @@ mod tests {
                 "unexpected value 'two\\nlines' for '--test' found; no more were expected",
             ),
             (&["-t=1"], "unexpected value '1' for '-t' found; no more were expected"),
+            (&["--help=1"], "unexpected value '1' for '--help' found; no more were expected"),
+            (&["--version="], "unexpected value '' for '--version' found; no more were expected"),
         ] {
             assert_eq!(complaint(line), expected, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn what_comes_behind_help_and_version_does_not_matter() {
+        for line in [&["-hx"][..], &["-Vx"], &["-h=1"], &["--help", "--nonsense"], &["--version", "-x"]] {
+            let told = parse(["procmgr"].iter().chain(line).map(OsString::from));
+            assert!(matches!(told, Err(Refused::Help(_))), "{line:?}: {told:?}");
         }
     }
 
