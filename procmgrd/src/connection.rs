@@ -32,6 +32,10 @@ const HALF_REQUEST: Duration = Duration::from_secs(10);
 /// How long a client may take to fetch its answers.
 const UNREAD_ANSWERS: Duration = Duration::from_secs(30);
 
+/// How long a client is not read from because its user has too much here. To be closed takes the daemon a moment, on a busy
+/// machine some milliseconds more; what is there after that is there because its sender wants it to be.
+const HELD: Duration = Duration::from_secs(1);
+
 /// How long a subscriber may take to fetch anything of what it is told: long enough for a terminal that somebody has
 /// stopped, and not for ever, since the connection might be one that nobody holds any more.
 const UNREAD_EVENTS: Duration = Duration::from_secs(300);
@@ -76,6 +80,8 @@ pub(crate) struct Connection {
     half_request_since: Option<Instant>,
     /// Since when the client has fetched nothing of what is unsent.
     stuck_since: Option<Instant>,
+    /// Since when nothing is read because the user has too much here, and what.
+    held: Option<(Instant, &'static str)>,
     /// When a request came or was answered last, or when the client connected.
     active_at: Instant,
 }
@@ -96,6 +102,7 @@ impl Connection {
             is_deaf: false,
             half_request_since: None,
             stuck_since: None,
+            held: None,
             active_at: now,
         }
     }
@@ -119,6 +126,21 @@ impl Connection {
                 None
             }
         }
+    }
+
+    /// Reads nothing for now, for this reason. Unless that ends soon the client is cut off.
+    pub(crate) fn hold(&mut self, reason: &'static str, now: Instant) {
+        self.held.get_or_insert((now, reason));
+    }
+
+    /// Reads again.
+    pub(crate) fn release(&mut self) {
+        self.held = None;
+    }
+
+    /// Returns whether nothing is read for now.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.is_some()
     }
 
     /// Answers a request under way.
@@ -231,7 +253,10 @@ impl Connection {
 
     /// Returns whether the next frame is wanted now.
     pub(crate) fn is_reading(&self) -> bool {
-        self.reader.is_some() && self.under_way.len() < MAX_UNDER_WAY && self.unsent.len() < MAX_UNSENT
+        self.reader.is_some()
+            && self.held.is_none()
+            && self.under_way.len() < MAX_UNDER_WAY
+            && self.unsent.len() < MAX_UNSENT
     }
 
     /// Returns whether nothing more is to be read or written.
@@ -251,7 +276,8 @@ impl Connection {
             Some(_) => (since + UNREAD_EVENTS, "events were not fetched in time"),
             None => (since + UNREAD_ANSWERS, "answers were not fetched in time"),
         });
-        half.into_iter().chain(stuck).min()
+        let held = self.held.map(|(since, reason)| (since + HELD, reason));
+        half.into_iter().chain(stuck).chain(held).min()
     }
 
     /// Returns since when the client has asked for nothing; `None` if a request is under way. Half a request is none, and
@@ -351,6 +377,7 @@ impl Connection {
     }
 
     fn stop_reading(&mut self) {
+        self.held = None;
         self.reader = None;
         self.half_request_since = None;
     }

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -85,8 +85,8 @@ pub(crate) fn set_off() {
     DISPOSAL.set_off();
 }
 
-/// Puts that off by a turn of the event loop, in favour of whoever waits. Returns whether it does: if something was
-/// dropped, and not for many turns on end.
+/// Puts [`set_off`] off by a turn of the event loop, in favour of whoever waits. Returns whether it does: if something was
+/// dropped, which is not much yet, and not for many turns on end.
 pub(crate) fn postpone() -> bool {
     DISPOSAL.postpone()
 }
@@ -115,8 +115,8 @@ static DISPOSAL: LazyLock<Disposal> = LazyLock::new(Disposal::default);
 struct Disposal {
     yard: Mutex<Yard>,
     arrival: Condvar,
-    /// Whether something has been taken in for which no worker was called yet.
-    has_news: AtomicBool,
+    /// How many pieces have been taken in for which no worker was called yet.
+    news: AtomicU32,
     /// For how many turns that has been put off.
     turns: AtomicU32,
 }
@@ -157,22 +157,23 @@ struct Bundle {
 impl Disposal {
     fn take_in(&self, owner: Owner, garbage: Garbage) {
         self.yard().take_in(owner, garbage);
-        self.has_news.store(true, Ordering::Release);
+        self.news.fetch_add(1, Ordering::Release);
     }
 
     fn take_in_socket(&self, socket: UnixStream, account: &Account) {
         self.yard().take_in_socket(socket, account);
-        self.has_news.store(true, Ordering::Release);
+        self.news.fetch_add(1, Ordering::Release);
     }
 
     fn postpone(&self) -> bool {
-        self.has_news.load(Ordering::Relaxed) && self.turns.fetch_add(1, Ordering::Relaxed) < MOST_TURNS
+        (1..=MOST_NEWS).contains(&self.news.load(Ordering::Relaxed))
+            && self.turns.fetch_add(1, Ordering::Relaxed) < MOST_TURNS
     }
 
     /// Calls a worker for each piece that waits, and hires those that are missing.
     fn set_off(&'static self) {
         self.turns.store(0, Ordering::Relaxed);
-        if !self.has_news.swap(false, Ordering::Acquire) {
+        if self.news.swap(0, Ordering::Acquire) == 0 {
             return;
         }
         let mut yard = self.yard();
@@ -306,6 +307,9 @@ const MOST_WORKERS: usize = 256;
 /// How many workers one owner may occupy. What can be closed is closed in no time, so even one would do; some more are
 /// for the user of whom one program is broken and the others are not.
 const WORKERS_PER_OWNER: usize = 4;
+
+/// How many pieces can wait to be closed while others are answered: far less than one user may have.
+const MOST_NEWS: u32 = 8;
 
 /// How many turns of the event loop closing can wait. Each takes some milliseconds at the most, and whoever reads from a
 /// pipe waits for its end.

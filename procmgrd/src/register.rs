@@ -27,6 +27,7 @@ pub(crate) struct Footprint {
     deadline: Option<Instant>,
     idle_since: Option<Instant>,
     is_subscribed: bool,
+    is_held: bool,
 }
 
 impl Footprint {
@@ -38,6 +39,7 @@ impl Footprint {
             deadline: connection.deadline().map(|(deadline, _)| deadline),
             idle_since: connection.idle_since(),
             is_subscribed: connection.is_subscribed(),
+            is_held: connection.is_held(),
         }
     }
 }
@@ -49,6 +51,7 @@ pub(crate) struct Register {
     deadlines: BTreeSet<(Instant, u64)>,
     idle: Idle,
     subscribers: BTreeSet<u64>,
+    held: BTreeSet<u64>,
 }
 
 impl Register {
@@ -59,6 +62,7 @@ impl Register {
             deadlines: BTreeSet::new(),
             idle: Idle::default(),
             subscribers: BTreeSet::new(),
+            held: BTreeSet::new(),
         }
     }
 
@@ -108,6 +112,11 @@ impl Register {
         &self.subscribers
     }
 
+    /// Returns the connections from which nothing is read for now.
+    pub(crate) fn held(&self) -> &BTreeSet<u64> {
+        &self.held
+    }
+
     fn update(&mut self, entry: Entry, before: Option<Footprint>, now: Option<Footprint>) {
         let Entry { number, uid } = entry;
         let deadlines = [before, now].map(|footprint| footprint.and_then(|it| it.deadline));
@@ -128,6 +137,11 @@ impl Register {
                 self.subscribers.remove(&number);
                 self.quotas.unsubscribe(uid);
             }
+            [true, true] | [false, false] => {}
+        }
+        match [before, now].map(|footprint| footprint.is_some_and(|it| it.is_held)) {
+            [false, true] => drop(self.held.insert(number)),
+            [true, false] => drop(self.held.remove(&number)),
             [true, true] | [false, false] => {}
         }
     }

@@ -26,9 +26,9 @@ use crate::listener::{Listener, drain};
 use crate::maps::{Map, Set};
 use crate::news::EventFrame;
 use crate::poll::{Interest, Poller, Ready, Source};
-use crate::quota::Exceeded;
+use crate::quota::{Exceeded, Quotas};
 use crate::register::{Entry, Footprint, Register};
-use crate::stream::{close, prepare, turn_away};
+use crate::stream::{prepare, turn_away};
 use crate::supervisor::event::{Caller, Peer, Pid, Question};
 
 /// How many clients are accepted in one turn at the most, so that a crowd at the door does not keep those inside waiting.
@@ -37,6 +37,9 @@ const ACCEPTS_PER_TURN: usize = 64;
 /// How long nobody is accepted after the system has refused to, unless a client leaves before: the system as a whole
 /// may be short of what it takes, and nobody tells when it is not any more.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long those from whom nothing is read wait until it is seen whether they can be read from again.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 
 /// How many bytes may be kept for a subscriber before they are counted.
 const UNRECORDED: usize = 64 * 1024;
@@ -63,6 +66,8 @@ pub(crate) struct Server {
     has_news: bool,
     /// Who was to be served in this turn and has not been.
     unserved: Set<u64>,
+    /// When to see whether those who wait may be read from again.
+    looks_again_at: Option<Instant>,
 }
 
 /// A connection, and what was known of it when the records of the server were last made true.
@@ -96,6 +101,7 @@ impl Server {
             register: Register::new(descriptors),
             has_news: false,
             unserved: Set::default(),
+            looks_again_at: None,
         })
     }
 
@@ -205,7 +211,7 @@ impl Server {
         }
     }
 
-    /// Cuts off those whose time is over, and accepts clients again after a pause.
+    /// Cuts off those whose time is over, and reads and accepts again after a pause.
     pub(crate) fn expire(&mut self, poller: &Poller, now: Instant) {
         while let Some(number) = self.register.due(now) {
             let deadline = self.rows.get(&number).and_then(|row| row.connection.deadline());
@@ -216,6 +222,9 @@ impl Server {
                 self.settle(number, poller, now);
             }
         }
+        if self.looks_again_at.is_some_and(|then| then <= now) {
+            self.release(poller, now);
+        }
         if self.paused_until.is_some_and(|until| until <= now) {
             self.resume(poller);
         }
@@ -223,7 +232,7 @@ impl Server {
 
     /// Returns when [`Server::expire`] is wanted, if ever.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.register.next_deadline().into_iter().chain(self.paused_until).min()
+        self.register.next_deadline().into_iter().chain(self.looks_again_at).chain(self.paused_until).min()
     }
 
     /// Makes the socket file anew if it is gone.
@@ -278,31 +287,38 @@ impl Server {
             return turn_away(stream, &account, exceeded.reason());
         }
         let number = self.next_number;
-        if poller.add(&stream, Source::Connection(number), Interest::READABLE).is_err() {
+        let mut connection = Connection::new(stream, peer, account.clone(), now);
+        hold_if_crowded(&mut connection, &self.register.quotas, &mut self.looks_again_at, now);
+        if poller.add(&connection, Source::Connection(number), connection.interest()).is_err() {
             self.register.quotas.disconnect(peer.uid, 0);
-            return close(stream, &account);
+            return connection.close(&account);
         }
-        let connection = Connection::new(stream, peer, account, now);
         let recorded = Footprint::of(&connection);
         self.register.enter(Entry { number, uid: peer.uid }, recorded);
         self.next_number += 1;
         self.rows.insert(number, Row { connection, recorded });
     }
 
-    /// Reads from a connection, unless its user has, or has with this, too many descriptors here.
+    /// Reads from a connection, unless its user has too many descriptors here. Whoever has, or has with this, is to wait.
     fn read(&mut self, number: u64, now: Instant) -> Option<Arrival> {
-        let connection = &mut self.rows.get_mut(&number)?.connection;
-        let uid = connection.peer().uid;
-        let quotas = &self.register.quotas;
-        let result = quotas.check_descriptors(uid).and_then(|()| {
-            let arrival = connection.read(now);
-            quotas.check_descriptors(uid).map(|()| arrival)
-        });
-        result.unwrap_or_else(|exceeded| {
-            journal::cut_off(connection.peer(), exceeded.reason());
-            connection.cut_off(exceeded.reason(), now);
-            None
-        })
+        let Self { rows, register: Register { quotas, .. }, looks_again_at, .. } = self;
+        let connection = &mut rows.get_mut(&number)?.connection;
+        let is_free = quotas.check_descriptors(connection.peer().uid).is_ok();
+        let arrival = if is_free { connection.read(now) } else { None };
+        hold_if_crowded(connection, quotas, looks_again_at, now);
+        arrival
+    }
+
+    /// Reads again from those whose users have had some of their descriptors closed.
+    fn release(&mut self, poller: &Poller, now: Instant) {
+        for number in self.register.held().clone() {
+            let Some(Row { connection, .. }) = self.rows.get_mut(&number) else { continue };
+            if self.register.quotas.check_descriptors(connection.peer().uid).is_ok() {
+                connection.release();
+                self.settle(number, poller, now);
+            }
+        }
+        self.looks_again_at = (!self.register.held().is_empty()).then_some(now + BETWEEN_LOOKS);
     }
 
     /// Counts a request. Who has too many under way is refused.
@@ -387,6 +403,19 @@ impl Server {
         if self.paused_until.is_some() && poller.add(listener, Source::Listener, Interest::READABLE).is_ok() {
             self.paused_until = None;
         }
+    }
+}
+
+/// Has a connection wait if its user has too many descriptors here: perhaps nobody has had the time to close them.
+fn hold_if_crowded(
+    connection: &mut Connection,
+    quotas: &Quotas,
+    looks_again_at: &mut Option<Instant>,
+    now: Instant,
+) {
+    if let Err(exceeded) = quotas.check_descriptors(connection.peer().uid) {
+        connection.hold(exceeded.reason(), now);
+        looks_again_at.get_or_insert(now + BETWEEN_LOOKS);
     }
 }
 

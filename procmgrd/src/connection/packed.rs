@@ -77,6 +77,8 @@ impl Connection {
             is_deaf,
             half_request_since: half_request_since.map(|since| unpacker.instant(since)),
             stuck_since: stuck_since.map(|since| unpacker.instant(since)),
+            // Whoever has too much here is found out anew.
+            held: None,
             active_at: unpacker.instant(active_at),
         })
     }
@@ -96,6 +98,7 @@ impl Connection {
             is_deaf,
             half_request_since,
             stuck_since,
+            held: _,
             active_at,
         } = self;
         PackedConnection {

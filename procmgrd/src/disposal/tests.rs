@@ -245,3 +245,15 @@ fn closing_can_be_put_off_for_a_few_turns_and_only_if_there_is_something_to_clos
         assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("quick"));
     }
 }
+
+#[test]
+fn closing_is_not_put_off_when_there_is_much_of_it() {
+    let disposal = disposal();
+    let (begun, _beginnings) = channel();
+    for _ in 0..MOST_NEWS {
+        disposal.take_in(ANNA, quick(&begun, "quick"));
+        assert!(disposal.postpone());
+    }
+    disposal.take_in(ANNA, quick(&begun, "quick"));
+    assert!(!disposal.postpone());
+}

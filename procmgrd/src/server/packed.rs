@@ -83,6 +83,7 @@ impl Server {
             register,
             has_news: _,
             unserved: _,
+            looks_again_at: _,
         } = self;
         let connections = rows.iter().map(|(number, row)| (*number, row.connection.pack(packer)));
         PackedServer {

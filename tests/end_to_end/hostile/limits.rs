@@ -1,6 +1,7 @@
 //! Clients that want more than there is: connections, descriptors, memory.
 
 use std::os::fd::AsFd;
+use std::thread;
 use std::time::Instant;
 
 use procmgr_proto::codec::encode_request;
@@ -39,6 +40,29 @@ fn a_user_with_too_many_connections_is_told_and_served_when_some_are_gone() {
     wires.iter_mut().for_each(Wire::expect_service);
     wires.pop();
     wait_until("there is a place again", || sandbox.client(&["-t"]).code == 0);
+}
+
+#[test]
+fn whoever_asks_without_a_pause_is_not_sent_away_for_what_nobody_has_had_time_to_close() {
+    const CLIENTS: usize = 4;
+    const REQUESTS: u32 = 3000;
+    // A user may have 48 descriptors here. These clients have sent a dozen at any time.
+    let sandbox = limited(256);
+    let before = sandbox.descriptors_of_idle_daemon();
+    thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| {
+                let mut wire = Wire::connect(&sandbox);
+                let null = null();
+                for id in 1..=REQUESTS {
+                    let frame = encode_request(id, &invocation(b"p", b"status")).unwrap();
+                    wire.send_with(&frame, &[null.as_fd(); 3]);
+                    assert_eq!(wire.receive(), (id, Response::Status { running: false }));
+                }
+            });
+        }
+    });
+    is_unharmed(&sandbox, before);
 }
 
 #[test]
