@@ -308,8 +308,8 @@ const MOST_WORKERS: usize = 256;
 /// for the user of whom one program is broken and the others are not.
 const WORKERS_PER_OWNER: usize = 4;
 
-/// How many pieces can wait to be closed while others are answered: far less than one user may have.
-const MOST_NEWS: u32 = 8;
+/// How many pieces can wait to be closed while others are answered.
+const MOST_NEWS: u32 = 32;
 
 /// How many turns of the event loop closing can wait. Each takes some milliseconds at the most, and whoever reads from a
 /// pipe waits for its end.
