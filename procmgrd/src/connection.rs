@@ -128,9 +128,14 @@ impl Connection {
         }
     }
 
-    /// Reads nothing for now, for this reason. Unless that ends soon the client is cut off.
+    /// Reads nothing for now, for this reason. Unless that ends soon the client is cut off; one that has gone already is at
+    /// once, for the poller would tell of it all the time.
     pub(crate) fn hold(&mut self, reason: &'static str, now: Instant) {
-        self.held.get_or_insert((now, reason));
+        if self.is_deaf {
+            self.stop_reading();
+        } else {
+            self.held.get_or_insert((now, reason));
+        }
     }
 
     /// Reads again.
@@ -388,3 +393,6 @@ impl AsFd for Connection {
         self.stream.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests;
