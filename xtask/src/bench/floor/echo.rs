@@ -23,6 +23,7 @@ use crate::bench::arena::Arena;
 use crate::bench::asker;
 use crate::bench::floor::spawner;
 use crate::bench::player::{Player, READY};
+use crate::wire::HEADER_LENGTH;
 
 /// A process that serves.
 pub(in crate::bench) struct Echo {
@@ -35,19 +36,20 @@ pub(in crate::bench) struct Echo {
 pub(in crate::bench) enum Labour {
     /// Closes them before it answers. Whoever has sent something that takes its time keeps everybody waiting.
     CloseAtOnce,
-    /// Closes them in another thread, after the answer, so that nobody else has to wait.
-    CloseElsewhere,
+    /// Closes them in another thread, after the answer, so that nobody else has to wait; and receives the header and the
+    /// body of a request apart, so that none of the next one can come with it.
+    TakeCare,
     /// Lends them to a shell that does nothing, and answers at its end.
     RunScript,
 }
 
 impl Labour {
-    const ALL: [Self; 3] = [Self::CloseAtOnce, Self::CloseElsewhere, Self::RunScript];
+    const ALL: [Self; 3] = [Self::CloseAtOnce, Self::TakeCare, Self::RunScript];
 
     fn word(self) -> &'static str {
         match self {
             Self::CloseAtOnce => "close-at-once",
-            Self::CloseElsewhere => "close-elsewhere",
+            Self::TakeCare => "take-care",
             Self::RunScript => "run-script",
         }
     }
@@ -167,14 +169,16 @@ impl Server {
     fn receive(&mut self, of_peer: u64) -> io::Result<()> {
         let Some(peer) = self.peers.get_mut(&of_peer) else { return Ok(()) };
         let mut buffer = [0; 4096];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-        let received = recvmsg(&peer.stream, &mut [IoSliceMut::new(&mut buffer)], &mut control, flags);
-        let bytes = received.map_or(0, |received| received.bytes);
+        let mut spaces = [[MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))]; 2];
+        let [mut control, mut no_control] = spaces.each_mut().map(|space| RecvAncillaryBuffer::new(space));
+        let piece = if self.labour == Labour::TakeCare { HEADER_LENGTH } else { buffer.len() };
+        let mut bytes = receive(&peer.stream, &mut buffer[..piece], &mut control);
         if bytes == 0 {
             self.peers.remove(&of_peer);
             return Ok(());
+        }
+        if self.labour == Labour::TakeCare {
+            bytes += receive(&peer.stream, &mut buffer[..self.length - piece], &mut no_control);
         }
         let descriptors = control.drain().filter_map(|part| match part {
             RecvAncillaryMessage::ScmRights(rights) => Some(rights),
@@ -189,7 +193,7 @@ impl Server {
                 descriptors.by_ref().for_each(drop);
                 (0..requests).for_each(|_| self.answer(of_peer));
             }
-            Labour::CloseElsewhere => {
+            Labour::TakeCare => {
                 (0..requests).for_each(|_| self.answer(of_peer));
                 descriptors.by_ref().for_each(|it| drop(self.closer.send(it)));
             }
@@ -226,6 +230,12 @@ impl Server {
             self.peers.remove(&of_peer);
         }
     }
+}
+
+/// Returns how many bytes have come; none if there is an end of them.
+fn receive(stream: &UnixStream, buffer: &mut [u8], control: &mut RecvAncillaryBuffer<'_>) -> usize {
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    recvmsg(stream, &mut [IoSliceMut::new(buffer)], control, flags).map_or(0, |received| received.bytes)
 }
 
 /// Starts a thread that closes whatever it is sent.

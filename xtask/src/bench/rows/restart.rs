@@ -45,7 +45,7 @@ fn prepare(arena: &Arena, contestant: Contestant<'_>, answer: &[u8]) -> Result<M
     match contestant {
         Contestant::Floor => {
             let swarm = Swarm::start(arena, &signs.script())?;
-            Ok(Mortal::Floor(swarm, signs, Echo::start(arena, ASKED, answer, Labour::CloseElsewhere)?))
+            Ok(Mortal::Floor(swarm, signs, Echo::start(arena, ASKED, answer, Labour::TakeCare)?))
         }
         Contestant::Subject(subject) => {
             let keys = format!("cmd-start = {}\nrestart-delay = 1\nautostart = yes", signs.script());
