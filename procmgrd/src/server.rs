@@ -213,10 +213,6 @@ impl Server {
 
     /// Cuts off those whose time is over, and reads and accepts again after a pause.
     pub(crate) fn expire(&mut self, poller: &Poller, now: Instant) {
-        // Whose time is over only because the loop stood still has another chance.
-        if self.looks_again_at.is_some_and(|then| then <= now) {
-            self.release(poller, now);
-        }
         while let Some(number) = self.register.due(now) {
             let deadline = self.rows.get(&number).and_then(|row| row.connection.deadline());
             let Some((_, reason)) = deadline else { break };
@@ -225,6 +221,9 @@ impl Server {
                 connection.time_out(reason, now);
                 self.settle(number, poller, now);
             }
+        }
+        if self.looks_again_at.is_some_and(|then| then <= now) {
+            self.release(poller, now);
         }
         if self.paused_until.is_some_and(|until| until <= now) {
             self.resume(poller);
@@ -280,11 +279,7 @@ impl Server {
         };
         let account = self.register.quotas.account(peer.uid);
         let mut admission = self.register.quotas.connect(peer.uid, self.rows.len());
-        let may_have_room = self.register.quotas.check_descriptors(peer.uid).is_ok();
-        if admission == Err(Exceeded::AllConnections)
-            && may_have_room
-            && self.make_room(peer.uid, poller, now)
-        {
+        if admission == Err(Exceeded::AllConnections) && self.make_room(peer.uid, poller, now) {
             admission = self.register.quotas.connect(peer.uid, self.rows.len());
         }
         if let Err(exceeded) = admission {
@@ -419,9 +414,6 @@ fn hold_if_crowded(
     now: Instant,
 ) {
     if let Err(exceeded) = quotas.check_descriptors(connection.peer().uid) {
-        if connection.is_deaf() {
-            journal::cut_off(connection.peer(), exceeded.reason());
-        }
         connection.hold(exceeded.reason(), now);
         looks_again_at.get_or_insert(now + BETWEEN_LOOKS);
     }
