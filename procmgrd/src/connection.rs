@@ -75,7 +75,7 @@ pub(crate) struct Connection {
     answers_end: usize,
     /// Whether the socket took no more when it was tried last.
     is_full: bool,
-    /// Whether the client has gone and fetches no answers. What it has sent before still counts.
+    /// Whether the client has gone and fetches no answers. What it has sent before still counts, unless it is held.
     is_deaf: bool,
     half_request_since: Option<Instant>,
     /// Since when the client has fetched nothing of what is unsent.

@@ -213,6 +213,10 @@ impl Server {
 
     /// Cuts off those whose time is over, and reads and accepts again after a pause.
     pub(crate) fn expire(&mut self, poller: &Poller, now: Instant) {
+        // Whose time is over only because the loop stood still has another chance.
+        if self.looks_again_at.is_some_and(|then| then <= now) {
+            self.release(poller, now);
+        }
         while let Some(number) = self.register.due(now) {
             let deadline = self.rows.get(&number).and_then(|row| row.connection.deadline());
             let Some((_, reason)) = deadline else { break };
@@ -221,9 +225,6 @@ impl Server {
                 connection.time_out(reason, now);
                 self.settle(number, poller, now);
             }
-        }
-        if self.looks_again_at.is_some_and(|then| then <= now) {
-            self.release(poller, now);
         }
         if self.paused_until.is_some_and(|until| until <= now) {
             self.resume(poller);
