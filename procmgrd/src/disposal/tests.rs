@@ -31,6 +31,13 @@ fn slow(begun: &Sender<&'static str>, name: &'static str) -> (Sender<()>, Garbag
     (release, Box::new(Slow { begun: begun.clone(), name, release: is_released }))
 }
 
+/// Has it take in something slow, and returns what that waits for.
+fn take_in_slow(disposal: &Disposal, owner: Owner, begun: &Sender<&'static str>) -> Sender<()> {
+    let (release, garbage) = slow(begun, "slow");
+    disposal.take_in(owner, garbage);
+    release
+}
+
 fn quick(begun: &Sender<&'static str>, name: &'static str) -> Garbage {
     slow(begun, name).1
 }
@@ -45,9 +52,7 @@ fn one_owner_occupies_a_few_workers_and_everybody_else_is_served() {
     let (begun, beginnings) = channel();
     let mut releases = Vec::new();
     for _ in 0..10 * MOST_WORKERS {
-        let (release, garbage) = slow(&begun, "slow");
-        releases.push(release);
-        disposal.take_in(ANNA, garbage);
+        releases.push(take_in_slow(disposal, ANNA, &begun));
         disposal.set_off();
     }
     for _ in 0..WORKERS_PER_OWNER {
@@ -72,9 +77,7 @@ fn there_are_no_more_workers_than_the_most() {
     let (begun, beginnings) = channel();
     let mut releases = Vec::new();
     for uid in 0..300 {
-        let (release, garbage) = slow(&begun, "slow");
-        releases.push(release);
-        disposal.take_in(Some(Uid(uid)), garbage);
+        releases.push(take_in_slow(disposal, Some(Uid(uid)), &begun));
         disposal.set_off();
     }
     for _ in 0..MOST_WORKERS {
@@ -95,9 +98,7 @@ fn whoever_has_something_that_is_not_closed_is_told_until_it_is() {
     assert_eq!(disposal.unfinished(), []);
     let mut releases = Vec::new();
     for owner in [BERT, None, ANNA, ANNA, ANNA, ANNA, ANNA] {
-        let (release, garbage) = slow(&begun, "slow");
-        releases.push(release);
-        disposal.take_in(owner, garbage);
+        releases.push(take_in_slow(disposal, owner, &begun));
         disposal.set_off();
     }
     assert_eq!(disposal.unfinished(), [None, ANNA, BERT]);
@@ -138,9 +139,7 @@ fn sockets_that_wait_take_hardly_any_place() {
     let (begun, beginnings) = channel();
     let mut releases = Vec::new();
     for _ in 0..WORKERS_PER_OWNER {
-        let (release, garbage) = slow(&begun, "slow");
-        releases.push(release);
-        disposal.take_in(ANNA, garbage);
+        releases.push(take_in_slow(disposal, ANNA, &begun));
         disposal.set_off();
         assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("slow"));
     }
@@ -167,9 +166,7 @@ fn workers_with_nothing_to_do_are_dismissed_but_for_one() {
     let (begun, beginnings) = channel();
     let mut releases = Vec::new();
     for _ in 0..WORKERS_PER_OWNER {
-        let (release, garbage) = slow(&begun, "slow");
-        releases.push(release);
-        disposal.take_in(ANNA, garbage);
+        releases.push(take_in_slow(disposal, ANNA, &begun));
         disposal.set_off();
         assert_eq!(beginnings.recv_timeout(PATIENCE), Ok("slow"));
     }
@@ -222,9 +219,7 @@ fn one_call_is_enough_for_all_that_has_come() {
     let (begun, beginnings) = channel();
     let mut releases = Vec::new();
     for uid in 0..8 {
-        let (release, garbage) = slow(&begun, "slow");
-        releases.push(release);
-        disposal.take_in(Some(Uid(uid)), garbage);
+        releases.push(take_in_slow(disposal, Some(Uid(uid)), &begun));
     }
     disposal.set_off();
     for _ in 0..8 {
