@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::bench::arena::{Arena, Subject};
+use crate::bench::asker;
 
 /// A daemon, ended with its programs when it is dropped.
 pub(super) struct Daemon {
@@ -38,6 +39,12 @@ impl Daemon {
         let mut daemon = Self::begin(arena, subject, plan)?;
         daemon.wait_until_it_serves()?;
         Ok(daemon)
+    }
+
+    /// Returns what procmgr answers to a request, for a floor that is to answer the same.
+    pub(super) fn answer_of(arena: &Arena, plan: Plan<'_>, request: &str) -> Result<Vec<u8>, String> {
+        let daemon = Self::start(arena, arena.own(), plan)?;
+        asker::answer(&daemon.socket, request)
     }
 
     /// Starts it by a command that runs it, and waits until it serves.

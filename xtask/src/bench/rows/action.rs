@@ -4,17 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::bench::arena::{Arena, Contestant};
-use crate::bench::asker::{self, End, Manner, Orders, Tally, ask};
+use crate::bench::asker::{End, Manner, Orders, Tally, ask};
 use crate::bench::daemon::{Daemon, Plan};
 use crate::bench::figure::{Figure, Goal, Unit};
 use crate::bench::floor::echo::{Echo, Labour};
 use crate::bench::floor::spawner;
 
 pub(super) fn measure(arena: &Arena) -> Result<Vec<Figure>, String> {
-    let answer = {
-        let daemon = Daemon::start(arena, arena.own(), PLAN)?;
-        asker::answer(&daemon.socket, REQUEST)?
-    };
+    let answer = Daemon::answer_of(arena, PLAN, REQUEST)?;
     let mut figures = Vec::new();
     for clients in [1, 4, 64] {
         let prepare = |contestant: Contestant<'_>| {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, kill_process};
 
 use crate::bench::arena::{Arena, Contestant};
-use crate::bench::asker::{self, Askers, End, Manner, Orders};
+use crate::bench::asker::{Askers, End, Manner, Orders};
 use crate::bench::daemon::{Daemon, Plan};
 use crate::bench::figure::{Figure, Goal, Unit};
 use crate::bench::floor::echo::{Echo, Labour};
@@ -17,10 +17,7 @@ use crate::bench::signs::{Sign, Signs};
 
 pub(super) fn measure(arena: &Arena) -> Result<Vec<Figure>, String> {
     let mut figures = Vec::new();
-    let answer = {
-        let daemon = Daemon::start(arena, arena.own(), Plan { programs: 1, keys: "", first: "" })?;
-        asker::answer(&daemon.socket, ASKED)?
-    };
+    let answer = Daemon::answer_of(arena, Plan { programs: 1, keys: "", first: "" }, ASKED)?;
     for (clients, words) in [(0, "alone"), (4, "while 4 clients ask")] {
         let prepare = |contestant: Contestant<'_>| prepare(arena, contestant, &answer);
         let outcome =

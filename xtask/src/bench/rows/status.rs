@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::bench::arena::{Arena, Contestant};
-use crate::bench::asker::{self, End, Manner, Orders, ask};
+use crate::bench::asker::{End, Manner, Orders, ask};
 use crate::bench::daemon::{Daemon, Plan};
 use crate::bench::figure::{Figure, Goal, Unit};
 use crate::bench::floor::echo::{Echo, Labour};
@@ -25,10 +25,7 @@ pub(super) fn measure_ping(arena: &Arena) -> Result<Vec<Figure>, String> {
 }
 
 fn measure(arena: &Arena, request: &str, labour: Labour) -> Result<Vec<Figure>, String> {
-    let answer = {
-        let daemon = Daemon::start(arena, arena.own(), PLAN)?;
-        asker::answer(&daemon.socket, request)?
-    };
+    let answer = Daemon::answer_of(arena, PLAN, request)?;
     let mut figures = Vec::new();
     for (manner, clients, words) in WAYS {
         let prepare = |contestant: Contestant<'_>| {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, kill_process};
 
 use crate::bench::arena::{Arena, Contestant};
-use crate::bench::asker::{self, Askers, End, Manner, Orders};
+use crate::bench::asker::{Askers, End, Manner, Orders};
 use crate::bench::daemon::{Daemon, Plan};
 use crate::bench::figure::{Figure, Goal, Unit};
 use crate::bench::floor::echo::{Echo, Labour};
@@ -15,11 +15,8 @@ use crate::bench::samples::millis;
 use crate::bench::signs::{self, Sign, Signs};
 
 pub(super) fn measure_autostart(arena: &Arena) -> Result<Vec<Figure>, String> {
-    let answer = {
-        let daemon =
-            Daemon::start(arena, arena.own(), Plan { programs: 1, keys: "cmd-start = exit 0", first: "" })?;
-        asker::answer(&daemon.socket, "status")?
-    };
+    let plan = Plan { programs: 1, keys: "cmd-start = exit 0", first: "" };
+    let answer = Daemon::answer_of(arena, plan, "status")?;
     let mut outcomes = Vec::new();
     for count in [arena.extent.some, arena.extent.many] {
         let prepare = |contestant: Contestant<'_>| Ok(contestant.subject().cloned());
