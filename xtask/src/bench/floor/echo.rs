@@ -15,6 +15,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
 use rustix::event::epoll;
+use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, listen, recvmsg, send};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -113,7 +114,7 @@ struct Peer {
 /// A shell that runs, and for whom.
 struct Script {
     process: Child,
-    _end: OwnedFd,
+    end: OwnedFd,
     of_peer: u64,
 }
 
@@ -151,6 +152,8 @@ impl Server {
         }
     }
 
+    /// What is watched has to be taken out before it is closed: a shell that is being started has a copy of it for a moment,
+    /// so that the kernel would go on to tell of it, by a number that is another's by then.
     fn watch(&self, descriptor: &(impl AsFd + AsRawFd)) -> io::Result<()> {
         let data = epoll::EventData::new_u64(number(descriptor));
         Ok(epoll::add(&self.epoll, descriptor, data, epoll::EventFlags::IN)?)
@@ -172,13 +175,15 @@ impl Server {
         let mut spaces = [[MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))]; 2];
         let [mut control, mut no_control] = spaces.each_mut().map(|space| RecvAncillaryBuffer::new(space));
         let piece = if self.labour == Labour::TakeCare { HEADER_LENGTH } else { buffer.len() };
-        let mut bytes = receive(&peer.stream, &mut buffer[..piece], &mut control);
+        let Some(mut bytes) = receive(&peer.stream, &mut buffer[..piece], &mut control) else {
+            return Ok(());
+        };
         if bytes == 0 {
-            self.peers.remove(&of_peer);
+            self.dismiss(of_peer);
             return Ok(());
         }
         if self.labour == Labour::TakeCare {
-            bytes += receive(&peer.stream, &mut buffer[..self.length - piece], &mut no_control);
+            bytes += receive(&peer.stream, &mut buffer[..self.length - piece], &mut no_control).unwrap_or(0);
         }
         let descriptors = control.drain().filter_map(|part| match part {
             RecvAncillaryMessage::ScmRights(rights) => Some(rights),
@@ -212,11 +217,12 @@ impl Server {
         let process = spawner::shell("exit 0", "work").stdin(stdin).stdout(stdout).stderr(stderr).spawn()?;
         let end = pidfd_open(Pid::from_child(&process), PidfdFlags::empty())?;
         self.watch(&end)?;
-        self.scripts.insert(number(&end), Script { process, _end: end, of_peer });
+        self.scripts.insert(number(&end), Script { process, end, of_peer });
         Ok(())
     }
 
     fn finish(&mut self, mut script: Script) -> io::Result<()> {
+        epoll::delete(&self.epoll, &script.end)?;
         script.process.wait()?;
         self.answer(script.of_peer);
         Ok(())
@@ -227,15 +233,24 @@ impl Server {
         if let Some(peer) = self.peers.get(&of_peer)
             && send(&peer.stream, &self.answer, SendFlags::NOSIGNAL | SendFlags::DONTWAIT).is_err()
         {
-            self.peers.remove(&of_peer);
+            self.dismiss(of_peer);
+        }
+    }
+
+    fn dismiss(&mut self, of_peer: u64) {
+        if let Some(peer) = self.peers.remove(&of_peer) {
+            let _ = epoll::delete(&self.epoll, &peer.stream);
         }
     }
 }
 
-/// Returns how many bytes have come; none if there is an end of them.
-fn receive(stream: &UnixStream, buffer: &mut [u8], control: &mut RecvAncillaryBuffer<'_>) -> usize {
+/// Returns how many bytes have come, 0 if no more will ever come, and nothing if there are none as yet.
+fn receive(stream: &UnixStream, buffer: &mut [u8], control: &mut RecvAncillaryBuffer<'_>) -> Option<usize> {
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    recvmsg(stream, &mut [IoSliceMut::new(buffer)], control, flags).map_or(0, |received| received.bytes)
+    match recvmsg(stream, &mut [IoSliceMut::new(buffer)], control, flags) {
+        Err(Errno::AGAIN) => None,
+        result => Some(result.map_or(0, |received| received.bytes)),
+    }
 }
 
 /// Starts a thread that closes whatever it is sent.
@@ -272,10 +287,11 @@ mod tests {
         }
         server.accept().unwrap();
         let numbers: Vec<u64> = server.peers.keys().copied().collect();
-        for number in numbers {
+        // The second time there is nothing, which is no reason to part.
+        for &number in numbers.iter().chain(&numbers) {
             server.receive(number).unwrap();
         }
-        assert_eq!(server.scripts.len(), 2, "both run at once");
+        assert_eq!((server.scripts.len(), server.peers.len()), (2, 2), "both run at once");
         for peer in &peers {
             peer.set_nonblocking(true).unwrap();
             assert!((&mut &*peer).read(&mut [0; 4]).is_err(), "nobody is answered before the end");
