@@ -131,10 +131,11 @@ impl Connection {
     /// Reads nothing for now, for this reason. Unless that ends soon the client is cut off; one that has gone already is at
     /// once, for the poller would tell of it all the time.
     pub(crate) fn hold(&mut self, reason: &'static str, now: Instant) {
-        if self.is_deaf {
-            self.stop_reading();
-        } else {
+        if !self.is_deaf {
             self.held.get_or_insert((now, reason));
+        } else if self.reader.is_some() {
+            journal::cut_off(self.peer, reason);
+            self.stop_reading();
         }
     }
 

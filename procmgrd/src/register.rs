@@ -51,7 +51,8 @@ pub(crate) struct Register {
     deadlines: BTreeSet<(Instant, u64)>,
     idle: Idle,
     subscribers: BTreeSet<u64>,
-    held: BTreeSet<u64>,
+    /// By their users.
+    held: BTreeSet<(Uid, u64)>,
 }
 
 impl Register {
@@ -102,8 +103,10 @@ impl Register {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// Returns the connection that is to make room for one of this user, if that is fair to any.
+    /// Returns the connection that is to make room for one of this user, if that is fair to any. It never is for the sake of
+    /// one that would not be read from.
     pub(crate) fn making_room(&self, newcomer: Uid) -> Option<u64> {
+        self.quotas.check_descriptors(newcomer).ok()?;
         self.idle.making_room(newcomer, |uid| self.quotas.connections(uid))
     }
 
@@ -112,9 +115,17 @@ impl Register {
         &self.subscribers
     }
 
-    /// Returns the connections from which nothing is read for now.
-    pub(crate) fn held(&self) -> &BTreeSet<u64> {
-        &self.held
+    /// Returns whether there are connections from which nothing is read for now.
+    pub(crate) fn holds_any(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Returns those of them that may be read from again.
+    pub(crate) fn releasable(&self) -> Vec<u64> {
+        let held: Vec<(Uid, u64)> = self.held.iter().copied().collect();
+        let of_users = held.chunk_by(|(uid, _), (next, _)| uid == next);
+        let released = of_users.filter(|held| self.quotas.check_descriptors(held[0].0).is_ok());
+        released.flatten().map(|(_, number)| *number).collect()
     }
 
     fn update(&mut self, entry: Entry, before: Option<Footprint>, now: Option<Footprint>) {
@@ -140,8 +151,8 @@ impl Register {
             [true, true] | [false, false] => {}
         }
         match [before, now].map(|footprint| footprint.is_some_and(|it| it.is_held)) {
-            [false, true] => drop(self.held.insert(number)),
-            [true, false] => drop(self.held.remove(&number)),
+            [false, true] => drop(self.held.insert((uid, number))),
+            [true, false] => drop(self.held.remove(&(uid, number))),
             [true, true] | [false, false] => {}
         }
     }

@@ -312,14 +312,13 @@ impl Server {
 
     /// Reads again from those whose users have had some of their descriptors closed.
     fn release(&mut self, poller: &Poller, now: Instant) {
-        for number in self.register.held().clone() {
-            let Some(Row { connection, .. }) = self.rows.get_mut(&number) else { continue };
-            if self.register.quotas.check_descriptors(connection.peer().uid).is_ok() {
+        for number in self.register.releasable() {
+            if let Some(Row { connection, .. }) = self.rows.get_mut(&number) {
                 connection.release();
                 self.settle(number, poller, now);
             }
         }
-        self.looks_again_at = (!self.register.held().is_empty()).then_some(now + BETWEEN_LOOKS);
+        self.looks_again_at = self.register.holds_any().then_some(now + BETWEEN_LOOKS);
     }
 
     /// Counts a request. Who has too many under way is refused.

@@ -2,7 +2,7 @@
 //!
 //! What a certain frame is answered with is told elsewhere; here, that nobody else notices, and that nothing stays.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::thread;
@@ -80,15 +80,16 @@ fn talk_garbage(sandbox: &Sandbox, mut random: Random, end: Instant) -> u64 {
         match random.below(4) {
             // It vanishes at once.
             0 => {}
-            // It waits for some answer.
-            1 => {
+            // It waits for some answer. Whoever has subscribed would wait for the end in vain.
+            choice if choice == 1 || asks(&garbage, SUBSCRIBE) => {
                 let _ = wire.stream.set_read_timeout(Some(Duration::from_millis(20)));
                 let _ = wire.stream.read(&mut [0; 1024]);
             }
             // It reads to the end.
             _ => {
                 let _ = wire.stream.shutdown(Shutdown::Write);
-                let _ = wire.stream.read_to_end(&mut Vec::new());
+                let end = wire.stream.read_to_end(&mut Vec::new()).map_err(|error| error.kind());
+                assert_ne!(end, Err(ErrorKind::WouldBlock), "this never ends: {garbage:?}");
             }
         }
         // The pace leaves the processor to the tests that run beside this one.
@@ -122,11 +123,19 @@ fn garbage(random: &mut Random) -> Vec<u8> {
             bytes.append(&mut piece);
         }
         // A request to stop the daemon would be no garbage: whoever runs the tests may do that.
-        if !bytes.windows(8).any(|window| window == [4, 0, 0, 0, 2, 0, 0, 0]) {
+        if !asks(&bytes, STOP) {
             return bytes;
         }
     }
 }
+
+/// Returns whether a frame may be in there that has nothing but this number of a request.
+fn asks(garbage: &[u8], request: u8) -> bool {
+    garbage.windows(8).any(|window| window == [4, 0, 0, 0, request, 0, 0, 0])
+}
+
+const STOP: u8 = 2;
+const SUBSCRIBE: u8 = 5;
 
 fn valid_frame(random: &mut Random) -> Vec<u8> {
     let action: &[u8] =

@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg, setsockopt, sockopt};
 use procmgr_proto::codec::encode_request;
 use procmgr_proto::frame::HEADER_LENGTH;
-use procmgr_proto::message::{Code, Request};
+use procmgr_proto::message::{Code, Request, Response};
 
 use crate::harness::{DEADLINE, Sandbox, is_root, wait_until};
 use crate::hostile::limits::limited;
@@ -130,6 +130,41 @@ fn whoever_has_too_many_of_them_is_served_again_when_they_are_closed() {
     wait_until("they are closed", || sandbox.client(&["-t"]).code == 0);
     are_pipes_closed(&sandbox);
     is_unharmed(&sandbox, before);
+}
+
+#[test]
+fn whoever_has_too_many_of_them_takes_no_place_of_others() {
+    if !is_root("whoever_has_too_many_of_them_takes_no_place_of_others") {
+        return;
+    }
+    let sandbox = limited(LIMIT);
+    let mut tar = Tar::new();
+    tar.fill(&sandbox, &mut connect_as(&sandbox, ANNA, 1)[0]);
+    // Two of these have all places there are.
+    let mut others = connect_as(&sandbox, BERT, LIMIT / 16);
+    others.extend(connect_as(&sandbox, CARL, LIMIT / 16));
+    others.iter_mut().for_each(Wire::expect_service);
+    connect_as(&sandbox, ANNA, 1)[0].expect_refusal(0, &Code::Limit, "there are too many connections");
+    others.iter_mut().for_each(Wire::expect_service);
+    // As soon as they are closed, it is as fair as ever.
+    drop(tar);
+    wait_until("there is a place again", || {
+        let mut wire = connect_as(&sandbox, ANNA, 1).remove(0);
+        // Somebody who is turned away may find nobody who takes it.
+        let _ = wire.stream.write(&encode_request(7, &Request::Ping).unwrap());
+        wire.receive() == (7, Response::Done)
+    });
+}
+
+#[test]
+fn whoever_has_too_many_of_them_and_goes_is_cut_off_by_the_log() {
+    let sandbox = limited(LIMIT);
+    let mut tar = Tar::new();
+    tar.fill(&sandbox, &mut Wire::connect(&sandbox));
+    let told = || sandbox.log().matches(&format!("cut off: {TOO_MANY}")).count();
+    assert_eq!(told(), 1);
+    Wire::connect(&sandbox).send(&encode_request(7, &Request::Ping).unwrap());
+    wait_until("the log tells of it", || told() == 2);
 }
 
 #[test]
