@@ -3,14 +3,16 @@
 //! None of them knows a program, a right or a protocol.
 
 pub(super) mod echo;
+pub(super) mod keeper;
 pub(super) mod spawner;
 pub(super) mod tokens;
 pub(super) mod trivial;
+mod watch;
 
 /// Plays a floor, in a process of its own.
 pub(super) fn play(orders: &[&str]) -> Result<(), String> {
     match orders {
-        ["echo", labour, length, answer, socket] => echo::play(labour, length, answer, socket.as_ref()),
+        ["echo", orders @ ..] => echo::play(orders),
         ["scripts", at_once, time] => spawner::play_scripts(at_once, time),
         ["swarm", script] => spawner::play_swarm(script),
         ["tokens", path] => tokens::play(path.as_ref()),

@@ -122,6 +122,7 @@ const ADAPTERS: [(&str, &[&str]); 21] = [
             "xtask/src/bench/daemon.rs",
             "xtask/src/bench/floor/echo.rs",
             "xtask/src/bench/floor/spawner.rs",
+            "xtask/src/bench/floor/watch.rs",
             "xtask/src/bench/rows/managers.rs",
             "xtask/src/bench/rows/restart.rs",
             "xtask/src/bench/rows/swarm.rs",

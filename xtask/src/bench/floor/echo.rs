@@ -7,22 +7,22 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
-use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, listen, recvmsg, send};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::bench::arena::Arena;
 use crate::bench::asker;
+use crate::bench::floor::keeper::{Keeper, Kept};
 use crate::bench::floor::spawner;
+use crate::bench::floor::watch::{NO_EVENTS, Watch};
 use crate::bench::player::{Player, READY};
 use crate::wire::HEADER_LENGTH;
 
@@ -57,19 +57,21 @@ impl Labour {
 }
 
 impl Echo {
-    /// Starts a server that answers to each request of this kind what a daemon has answered.
+    /// Starts a server that answers to each request of this kind what a daemon has answered, and may keep programs alive.
     pub(in crate::bench) fn start(
         arena: &Arena,
         request: &str,
         answer: &[u8],
         labour: Labour,
+        kept: Option<Kept<'_>>,
     ) -> Result<Self, String> {
         let socket = arena.stage.path(&format!("{}.socket", arena.new_name()));
         let mut digits = String::new();
         answer.iter().try_for_each(|byte| write!(digits, "{byte:02x}")).map_err(|error| error.to_string())?;
         let length = asker::length(request).to_string();
         let mut command = arena.role(&["floor", "echo", labour.word(), &length, &digits]);
-        let mut player = Player::start(command.arg(&socket))?;
+        command.arg(&socket).args(kept.map(Kept::words).into_iter().flatten());
+        let mut player = Player::start(&mut command)?;
         player.wait_until_ready()?;
         Ok(Self { player, socket })
     }
@@ -81,19 +83,28 @@ impl Echo {
 }
 
 /// Serves until standard input ends.
-pub(super) fn play(labour: &str, length: &str, answer: &str, socket: &Path) -> Result<(), String> {
-    let labour = Labour::ALL.into_iter().find(|known| known.word() == labour);
-    let labour = labour.ok_or("there is no such labour")?;
-    let length = length.parse().map_err(|_| "the length is no number")?;
+pub(super) fn play(orders: &[&str]) -> Result<(), String> {
+    let misunderstood = || format!("the echo does not understand {orders:?}");
+    let [labour, length, answer, socket, kept @ ..] = orders else { return Err(misunderstood()) };
+    let labour = Labour::ALL.into_iter().find(|known| known.word() == *labour);
     let byte = |at: usize| answer.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-    let answer: Option<Vec<u8>> = (0..answer.len()).step_by(2).map(byte).collect();
-    let answer = answer.ok_or("the answer is no number")?;
+    let bytes: Option<Vec<u8>> = (0..answer.len()).step_by(2).map(byte).collect();
+    let (Some(labour), Ok(length), Some(answer)) = (labour, length.parse(), bytes) else {
+        return Err(misunderstood());
+    };
+    let kept = match *kept {
+        [] => None,
+        [programs, delay, script] => Some(Kept::parse([programs, delay, script]).ok_or_else(misunderstood)?),
+        _ => return Err(misunderstood()),
+    };
     let failed = |error: io::Error| format!("the echo cannot go on: {error}");
-    Server::new(socket, length, answer, labour).and_then(Server::serve).map_err(failed)
+    let mut server = Server::new(socket.as_ref(), length, answer, labour).map_err(failed)?;
+    server.keeper = kept.map(|kept| Keeper::new(kept, &server.watch)).transpose().map_err(failed)?;
+    server.serve().map_err(failed)
 }
 
 struct Server {
-    epoll: OwnedFd,
+    watch: Watch,
     listener: UnixListener,
     length: usize,
     answer: Vec<u8>,
@@ -103,6 +114,7 @@ struct Server {
     peers: HashMap<u64, Peer>,
     /// By those that tell of their ends.
     scripts: HashMap<u64, Script>,
+    keeper: Option<Keeper>,
 }
 
 /// A peer, and how many bytes of its request are there.
@@ -123,47 +135,42 @@ impl Server {
         let listener = UnixListener::bind(socket)?;
         listen(&listener, QUEUE)?;
         listener.set_nonblocking(true)?;
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let (peers, scripts) = (HashMap::new(), HashMap::new());
-        Ok(Self { epoll, listener, length, answer, labour, closer: closer(), peers, scripts })
+        let (watch, peers, scripts) = (Watch::new()?, HashMap::new(), HashMap::new());
+        Ok(Self { watch, listener, length, answer, labour, closer: closer(), peers, scripts, keeper: None })
     }
 
     fn serve(mut self) -> io::Result<()> {
-        let stdin = io::stdin();
-        self.watch(&stdin)?;
-        self.watch(&self.listener)?;
-        let (of_stdin, of_listener) = (number(&stdin), number(&self.listener));
+        let of_stdin = self.watch.add(&io::stdin())?;
+        let of_listener = self.watch.add(&self.listener)?;
         println!("{READY}");
-        let mut events = [MaybeUninit::uninit(); 64];
+        let mut events = NO_EVENTS;
         loop {
-            let (ready, _) = epoll::wait(&self.epoll, &mut events, None)?;
-            for event in ready {
-                let of_event = event.data.u64();
-                if of_event == of_stdin {
+            let time_left = self.keeper.as_ref().and_then(Keeper::time_left);
+            for ready in self.watch.wait(&mut events, time_left)? {
+                if ready == of_stdin {
                     return Ok(());
-                } else if of_event == of_listener {
+                } else if ready == of_listener {
                     self.accept()?;
-                } else if let Some(script) = self.scripts.remove(&of_event) {
+                } else if let Some(script) = self.scripts.remove(&ready) {
                     self.finish(script)?;
-                } else {
-                    self.receive(of_event)?;
+                } else if !self.bury(ready)? {
+                    self.receive(ready)?;
                 }
+            }
+            if let Some(keeper) = &mut self.keeper {
+                keeper.revive(&self.watch)?;
             }
         }
     }
 
-    /// What is watched has to be taken out before it is closed: a shell that is being started has a copy of it for a moment,
-    /// so that the kernel would go on to tell of it, by a number that is another's by then.
-    fn watch(&self, descriptor: &(impl AsFd + AsRawFd)) -> io::Result<()> {
-        let data = epoll::EventData::new_u64(number(descriptor));
-        Ok(epoll::add(&self.epoll, descriptor, data, epoll::EventFlags::IN)?)
+    fn bury(&mut self, number: u64) -> io::Result<bool> {
+        self.keeper.as_mut().map_or(Ok(false), |keeper| keeper.bury(number, &self.watch))
     }
 
     fn accept(&mut self) -> io::Result<()> {
         while let Ok((stream, _)) = self.listener.accept() {
             socket_peercred(&stream)?;
-            self.watch(&stream)?;
-            self.peers.insert(number(&stream), Peer { stream, received: 0 });
+            self.peers.insert(self.watch.add(&stream)?, Peer { stream, received: 0 });
         }
         Ok(())
     }
@@ -215,14 +222,13 @@ impl Server {
 
     fn run(&mut self, [stdin, stdout, stderr]: [OwnedFd; 3], of_peer: u64) -> io::Result<()> {
         let process = spawner::shell("exit 0", "work").stdin(stdin).stdout(stdout).stderr(stderr).spawn()?;
-        let end = pidfd_open(Pid::from_child(&process), PidfdFlags::empty())?;
-        self.watch(&end)?;
-        self.scripts.insert(number(&end), Script { process, end, of_peer });
+        let (number, end) = self.watch.add_end_of(&process)?;
+        self.scripts.insert(number, Script { process, end, of_peer });
         Ok(())
     }
 
     fn finish(&mut self, mut script: Script) -> io::Result<()> {
-        epoll::delete(&self.epoll, &script.end)?;
+        self.watch.remove(&script.end)?;
         script.process.wait()?;
         self.answer(script.of_peer);
         Ok(())
@@ -239,7 +245,7 @@ impl Server {
 
     fn dismiss(&mut self, of_peer: u64) {
         if let Some(peer) = self.peers.remove(&of_peer) {
-            let _ = epoll::delete(&self.epoll, &peer.stream);
+            let _ = self.watch.remove(&peer.stream);
         }
     }
 }
@@ -260,10 +266,6 @@ fn closer() -> Sender<OwnedFd> {
     closer
 }
 
-fn number(descriptor: &impl AsRawFd) -> u64 {
-    u64::try_from(descriptor.as_raw_fd()).unwrap_or(u64::MAX)
-}
-
 /// How many may wait to be accepted, as with the daemon.
 const QUEUE: i32 = 64;
 
@@ -271,6 +273,7 @@ const QUEUE: i32 = 64;
 mod tests {
     use std::fs::File;
     use std::io::Read;
+    use std::os::fd::AsFd;
 
     use super::*;
     use crate::wire;

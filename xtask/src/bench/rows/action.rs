@@ -16,7 +16,9 @@ pub(super) fn measure(arena: &Arena) -> Result<Vec<Figure>, String> {
     for clients in [1, 4, 64] {
         let prepare = |contestant: Contestant<'_>| {
             Ok(match contestant {
-                Contestant::Floor => Runner::Floor(Echo::start(arena, REQUEST, &answer, Labour::RunScript)?),
+                Contestant::Floor => {
+                    Runner::Floor(Echo::start(arena, REQUEST, &answer, Labour::RunScript, None)?)
+                }
                 Contestant::Subject(subject) => Runner::Daemon(Daemon::start(arena, subject, PLAN)?),
             })
         };

@@ -30,7 +30,7 @@ fn measure(arena: &Arena, request: &str, labour: Labour) -> Result<Vec<Figure>, 
     for (manner, clients, words) in WAYS {
         let prepare = |contestant: Contestant<'_>| {
             Ok(match contestant {
-                Contestant::Floor => Server::Floor(Echo::start(arena, request, &answer, labour)?),
+                Contestant::Floor => Server::Floor(Echo::start(arena, request, &answer, labour, None)?),
                 Contestant::Subject(subject) => Server::Daemon(Daemon::start(arena, subject, PLAN)?),
             })
         };

@@ -61,7 +61,7 @@ fn floor_of_autostart(
     answer: &[u8],
     signs: &mut Signs,
 ) -> Result<[f64; 3], String> {
-    let echo = Echo::start(arena, "status", answer, Labour::CloseAtOnce)?;
+    let echo = Echo::start(arena, "status", answer, Labour::CloseAtOnce, None)?;
     let askers = Askers::start(arena, honest(&echo.socket))?;
     let begin = Instant::now();
     let mut swarm = Swarm::start(arena, &signs.script())?;
