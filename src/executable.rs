@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// Returns the absolute path of this executable.
 ///
-/// Preferably it is the one by which it was started, links and all: an update may replace a link, or what it leads to, and the
-/// kernel knows only where it has led.
+/// Preferably it is the one by which it was started, links and all: an update may replace a link, or what it leads
+/// to, and the kernel knows only where it has led.
 pub(crate) fn path() -> PathBuf {
     let own = PathBuf::from(OWN);
     let started_as = env::args_os().next().map(PathBuf::from).unwrap_or_default();

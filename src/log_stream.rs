@@ -9,9 +9,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Writes lines to a stream as long as it takes them at once, and counts those that it does not take.
 ///
-/// A daemon whose standard error is a pipe that nobody reads would otherwise stand still for all its clients. The stream is
-/// not made non-blocking for that: it is shared with whoever started the daemon. A terminal that is stopped can still
-/// make a line wait, for it takes a part of it only.
+/// A daemon whose standard error is a pipe that nobody reads would otherwise stand still for all its clients. The
+/// stream is not made non-blocking for that: it is shared with whoever started the daemon. A terminal that is stopped
+/// can still make a line wait, for it takes a part of it only.
 #[derive(Debug)]
 pub(crate) struct LogStream<W> {
     stream: W,

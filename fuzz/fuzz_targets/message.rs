@@ -104,8 +104,9 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// What `decode_request` promises of its memory, in numbers: messages take up to four and a half times their bytes, and a list
-/// that grows is there twice, once with room for twice as many; and room for what a count announces is made up to a MiB.
+/// What `decode_request` promises of its memory, in numbers: messages take up to four and a half times their bytes,
+/// and a list that grows is there twice, once with room for twice as many; and room for what a count announces is
+/// made up to a MiB.
 const SMALL_MULTIPLE: usize = 14;
 const FEW_MIB: usize = 3 << 20;
 

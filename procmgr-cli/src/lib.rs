@@ -40,8 +40,8 @@ pub enum Command {
     Permissions(PermissionFormat),
     /// Shows each change of a program on standard output, for as long as the daemon runs.
     Watch(Format),
-    /// Performs an action on a program, with this process's standard input, output and error. With a goal, it is done if
-    /// that was reached before.
+    /// Performs an action on a program, with this process's standard input, output and error. With a goal, it is done
+    /// if that was reached before.
     Invoke(Invocation, Option<Goal>),
 }
 
@@ -110,8 +110,8 @@ pub enum Colours {
 /// The exit status of an action that was not carried out, or of which nobody knows.
 pub const NOT_CARRIED_OUT: u8 = 125;
 
-/// The exit status of a command that the daemon has not answered in time. An action that it was not even asked for in time
-/// is one that was not carried out.
+/// The exit status of a command that the daemon has not answered in time. An action that it was not even asked for in
+/// time is one that was not carried out.
 pub const TIMED_OUT: u8 = 124;
 
 /// The exit status of any other command that has failed.

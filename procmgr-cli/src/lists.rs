@@ -34,8 +34,8 @@ pub(crate) fn nul_terminated_permissions(permissions: &[Permission]) -> Vec<u8> 
     permissions.iter().flat_map(|it| it.actions.iter().flat_map(move |action| record(it, action))).collect()
 }
 
-/// Returns a line for each name, with its words behind it, the names padded to the longest; on a terminal, to the longest
-/// that leaves room for words.
+/// Returns a line for each name, with its words behind it, the names padded to the longest; on a terminal, to the
+/// longest that leaves room for words.
 fn lines<'a>(programs: impl Iterator<Item = (&'a [u8], &'a [Vec<u8>])>, reader: Reader) -> Vec<u8> {
     let rows: Vec<_> = programs.map(|(name, words)| (text::name(name, reader), words)).collect();
     let most = reader.columns().map_or(usize::MAX, |columns| columns / 2);

@@ -85,8 +85,8 @@ pub(crate) fn write(words: &[u8]) -> io::Result<()> {
     result
 }
 
-/// Ends the process by SIGPIPE. The standard library has it ignored, for a server's sake; a shell expects a filter to end
-/// by it, without a word.
+/// Ends the process by SIGPIPE. The standard library has it ignored, for a server's sake; a shell expects a filter to
+/// end by it, without a word.
 pub(crate) fn end_for_want_of_readers() {
     // It fails only for signals that it does not know.
     let _ = emulate_default_handler(SIGPIPE);

@@ -16,8 +16,8 @@ use crate::{Gid, Uid};
 
 /// Users as a script takes them on, and the names of users and groups. Each is looked up once.
 ///
-/// They are looked up while the file is loaded and not when a script is run: the database may be on an account server, for
-/// which a daemon that is told to reload may wait, but no request of a client.
+/// They are looked up while the file is loaded and not when a script is run: the database may be on an account
+/// server, for which a daemon that is told to reload may wait, but no request of a client.
 pub(crate) struct Accounts {
     database: Database,
     known: HashMap<Uid, Result<Account, Errno>>,

@@ -100,7 +100,8 @@ fn key_of_script(action: &Action) -> Vec<u8> {
     [b"cmd-", action.name()].concat()
 }
 
-/// Returns the built-in action that was probably meant by the name of another one: at most one mistake, or another case.
+/// Returns the built-in action that was probably meant by the name of another one: at most one mistake, or another
+/// case.
 fn meant_action(name: &[u8]) -> Option<Action> {
     if name.len() > MAX_KNOWN {
         return None;

@@ -263,8 +263,8 @@ fn shortened(bytes: &[u8]) -> (&[u8], &'static str) {
     }
 }
 
-/// How many findings a daemon tells of one file. What a file says must not grow the daemon without bound, nor the answer to
-/// a reload, and nobody reads more.
+/// How many findings a daemon tells of one file. What a file says must not grow the daemon without bound, nor the
+/// answer to a reload, and nobody reads more.
 pub(crate) const MAX_FINDINGS: usize = 100;
 
 /// How many bytes of a name or value are shown: enough to find it again, whatever the file holds.

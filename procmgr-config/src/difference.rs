@@ -21,8 +21,8 @@ impl PartialEq for Definition {
 impl Eq for Definition {}
 
 impl Definition {
-    /// Returns the keys of a section that say something else than in the other definition: those of an action, or, where
-    /// both have what holds for all of their actions, those of the section. None if both mean the same.
+    /// Returns the keys of a section that say something else than in the other definition: those of an action, or,
+    /// where both have what holds for all of their actions, those of the section. None if both mean the same.
     pub fn differences(&self, other: &Self) -> Vec<Vec<u8>> {
         let mut keys: Vec<Vec<u8>> =
             self.plain_differences(other).map(|key| key.as_bytes().to_vec()).collect();

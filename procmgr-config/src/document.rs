@@ -63,8 +63,8 @@ impl<'a> Document<'a> {
     /// Returns the name and the entries of each program, in the order of the sections that count; warns about the other
     /// sections.
     pub(crate) fn programs(&self, findings: &mut Collector) -> Vec<(&'a [u8], &[Entry<'a>])> {
-        // Of a name that occurs again, the later place overwrites the earlier one. Nobody gains by names that were made to
-        // collide: whoever writes the file can do worse.
+        // Of a name that occurs again, the later place overwrites the earlier one. Nobody gains by names that were
+        // made to collide: whoever writes the file can do worse.
         let last: HashMap<&[u8], Word<'_>, FxBuildHasher> =
             self.sections.iter().map(|section| (section.name.bytes, section.name)).collect();
         let mut programs = Vec::with_capacity(last.len());

@@ -15,9 +15,9 @@ use crate::lint::{Report, judge as judge_text};
 use crate::load::{LoadError, Loaded, find_socket_path, judge};
 use crate::{Gid, Uid};
 
-/// Does what [`load::parse`](crate::load::parse) does, with the same users everywhere: user 7, "anna", whose primary group
-/// is 70, "staff", and who is in group 71, too, and user 9, about whom the account database fails to tell. It knows no
-/// other.
+/// Does what [`load::parse`](crate::load::parse) does, with the same users everywhere: user 7, "anna", whose primary
+/// group is 70, "staff", and who is in group 71, too, and user 9, about whom the account database fails to tell. It
+/// knows no other.
 ///
 /// # Errors
 /// As there.
@@ -33,8 +33,8 @@ pub fn socket_path(text: &[u8]) -> Result<Option<PathBuf>, LoadError> {
     find_socket_path(Path::new("file"), text)
 }
 
-/// Does what [`lint::judge`](crate::lint::judge) does for a daemon of root, with those users, and with no file anywhere but
-/// `/`, which everybody may write.
+/// Does what [`lint::judge`](crate::lint::judge) does for a daemon of root, with those users, and with no file
+/// anywhere but `/`, which everybody may write.
 pub fn check(text: &[u8]) -> Report {
     let look_at = |path: &Path| match path.parent() {
         None => Ok(Facts { form: Form::Folder, owner: Uid::ROOT, group: Gid(0), mode: 0o777 }),

@@ -66,8 +66,8 @@ pub struct Definition {
     pub name: ProgramName,
     /// How long after its death the program is started again; `None` leaves it dead. Never zero.
     pub restart_delay: Option<Duration>,
-    /// The longest pause ahead of a restart: the pauses double from one restart to the next, up to this. `None` keeps all
-    /// as long as the first one. Never zero.
+    /// The longest pause ahead of a restart: the pauses double from one restart to the next, up to this. `None` keeps
+    /// all as long as the first one. Never zero.
     pub restart_max_delay: Option<Duration>,
     /// How many restarts in a row there are before the daemon gives up; `None` for as many as it takes. Never zero.
     pub restart_limit: Option<u32>,

@@ -42,8 +42,8 @@ pub enum Writers {
 
 /// Loads the configuration in a file; `default_socket_path` is for a file that names no socket.
 ///
-/// Each definition is handed to `keep` as soon as it is made, which may put another one in its place: one that means the
-/// same and is there already, so that a large file that changes little takes little memory while it is read.
+/// Each definition is handed to `keep` as soon as it is made, which may put another one in its place: one that means
+/// the same and is there already, so that a large file that changes little takes little memory while it is read.
 ///
 /// Users that the file names are looked up here, which may take as long as an account server takes to answer.
 ///

@@ -136,7 +136,8 @@ impl Resolver<'_> {
         Defaults { user, group, terms }
     }
 
-    /// Returns the ids that an entry names, or the default if there is none. An entry that says `none` is not the default.
+    /// Returns the ids that an entry names, or the default if there is none. An entry that says `none` is not the
+    /// default.
     fn ids<T: Ord>(
         &mut self,
         entry: Option<&Entry<'_>>,

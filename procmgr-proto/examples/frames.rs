@@ -23,7 +23,8 @@ impl Frames {
         self.bytes.extend_from_slice(piece);
     }
 
-    /// Returns the next frame, if it is complete. The header bounds the length, so no peer makes us keep more than 4 MiB.
+    /// Returns the next frame, if it is complete. The header bounds the length, so no peer makes us keep more than 4
+    /// MiB.
     fn next(&mut self) -> Result<Option<(Header, Vec<u8>)>, HeaderError> {
         let Some(header) = self.bytes.first_chunk::<HEADER_LENGTH>() else { return Ok(None) };
         let header = Header::parse(header)?;

@@ -19,13 +19,13 @@ use crate::subscription::Subscription;
 
 /// A client of the daemon, on a connection of its own.
 ///
-/// Each call sends a request and waits for the answer, as long as that takes: a [`stop`](Self::invoke) of a program waits for the
-/// program. Whoever wants to wait for a limited time only sets a [deadline](Self::set_deadline); whoever wants to wait for
-/// other things as well uses a [`Connection`], and polls.
+/// Each call sends a request and waits for the answer, as long as that takes: a [`stop`](Self::invoke) of a program
+/// waits for the program. Whoever wants to wait for a limited time only sets a [deadline](Self::set_deadline);
+/// whoever wants to wait for other things as well uses a [`Connection`], and polls.
 ///
 /// After [`ClientError::Refused`] and [`ClientError::TooLarge`] it serves on, unless what the daemon refused was the
-/// connection itself. After any other error, [`ClientError::TimedOut`] for one, and after [`stop`](Self::stop), it is of
-/// no more use. Dropping it while the daemon is at work changes nothing for the program: the action goes on.
+/// connection itself. After any other error, [`ClientError::TimedOut`] for one, and after [`stop`](Self::stop), it is
+/// of no more use. Dropping it while the daemon is at work changes nothing for the program: the action goes on.
 ///
 /// # Example
 ///
@@ -108,13 +108,13 @@ impl Client {
         Self { connection }
     }
 
-    /// Sets the instant until which all calls that follow wait at the most, all together; `None` is to wait as long as it
-    /// takes, as in the beginning.
+    /// Sets the instant until which all calls that follow wait at the most, all together; `None` is to wait as long
+    /// as it takes, as in the beginning.
     ///
     /// From that instant on, each call fails, also where there would be nothing to wait for: by
-    /// [`ClientError::NotSentInTime`] as long as the daemon has not got all of the request, which is then not carried out,
-    /// and by [`ClientError::TimedOut`] after that. What was asked for by then goes on: a program that was to be stopped is
-    /// still stopped.
+    /// [`ClientError::NotSentInTime`] as long as the daemon has not got all of the request, which is then not carried
+    /// out, and by [`ClientError::TimedOut`] after that. What was asked for by then goes on: a program that was to be
+    /// stopped is still stopped.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.connection.set_deadline(deadline);
     }
@@ -150,9 +150,9 @@ impl Client {
         Ok(remarks)
     }
 
-    /// Asks the daemon to end, and returns when its process is gone, or 5 s after it has closed the connection: the process
-    /// that the kernel names may be a manager that has lent its socket, and stays. For root and the daemon's own user. Programs go on,
-    /// unless the configuration says otherwise.
+    /// Asks the daemon to end, and returns when its process is gone, or 5 s after it has closed the connection: the
+    /// process that the kernel names may be a manager that has lent its socket, and stays. For root and the daemon's
+    /// own user. Programs go on, unless the configuration says otherwise.
     ///
     /// The connection is closed by then, and the client of no more use.
     ///
@@ -208,8 +208,8 @@ impl Client {
         Ok(Preview { programs, remarks })
     }
 
-    /// Asks which actions the user of this process may perform, and on which programs: in the order of the configuration
-    /// file, without programs of which that is none. Anyone may.
+    /// Asks which actions the user of this process may perform, and on which programs: in the order of the
+    /// configuration file, without programs of which that is none. Anyone may.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -224,8 +224,8 @@ impl Client {
     /// to be waited for: [`protocol`](crate::protocol#invoke) tells how long that is.
     ///
     /// The daemon gets duplicates of the descriptors, which it closes once it has no use for them; the caller keeps its
-    /// own. Whoever captures output through a pipe has to read it *while* this waits, or the script waits for the reader
-    /// for ever.
+    /// own. Whoever captures output through a pipe has to read it *while* this waits, or the script waits for the
+    /// reader for ever.
     ///
     /// # Example
     ///
@@ -276,8 +276,8 @@ impl Client {
         }
     }
 
-    /// Asks to be told of each change of a program, and makes of the client a subscription, which keeps its connection. To
-    /// make other requests meanwhile, use a second client, or a [`Connection`]. Anyone may.
+    /// Asks to be told of each change of a program, and makes of the client a subscription, which keeps its
+    /// connection. To make other requests meanwhile, use a second client, or a [`Connection`]. Anyone may.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -336,7 +336,8 @@ impl AsFd for Client {
 /// What a reload would change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preview {
-    /// Every program that would be added, removed or changed, or that would run under an older definition, and no other.
+    /// Every program that would be added, removed or changed, or that would run under an older definition, and no
+    /// other.
     pub programs: Vec<ProgramPreview>,
     /// What the daemon has to remark about the file, a line each.
     pub remarks: Vec<Vec<u8>>,

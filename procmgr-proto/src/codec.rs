@@ -68,8 +68,8 @@ pub fn decode_request(body: &[u8]) -> Result<Request, DecodeError> {
 
 /// Returns the response that a body holds; allocates as [`decode_request`] does.
 ///
-/// The body has to be one of this crate's [`VERSION`], unless the response turns out to be [`Response::Refused`], which is
-/// the same in all of them, or another one that is frozen.
+/// The body has to be one of this crate's [`VERSION`], unless the response turns out to be [`Response::Refused`],
+/// which is the same in all of them, or another one that is frozen.
 ///
 /// # Example
 ///

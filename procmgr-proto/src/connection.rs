@@ -16,8 +16,8 @@ use crate::message::{Request, Response};
 
 /// A connection to the daemon, on which several requests may be under way at once.
 ///
-/// Sending and receiving wait for the daemon, until the [deadline](Self::set_deadline) if there is one. Whoever wants to
-/// wait for other things as well polls the descriptor ([`AsFd`]) and receives when it is readable. Dropping the
+/// Sending and receiving wait for the daemon, until the [deadline](Self::set_deadline) if there is one. Whoever wants
+/// to wait for other things as well polls the descriptor ([`AsFd`]) and receives when it is readable. Dropping the
 /// connection while requests are under way changes nothing for them: they are carried out.
 ///
 /// # Example
@@ -62,7 +62,8 @@ pub struct Connection {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Message {
-    /// The answer to the request of that id. With the id [`CONNECTION_ID`] it is a refusal of the connection as a whole.
+    /// The answer to the request of that id. With the id [`CONNECTION_ID`] it is a refusal of the connection as a
+    /// whole.
     Response(Response),
     /// Something that the subscription of that id tells.
     Event(Event),
@@ -101,23 +102,25 @@ impl Connection {
     /// Sets the instant until which everything that follows waits at the most, all together; `None` is to wait as long
     /// as it takes, as in the beginning.
     ///
-    /// From that instant on, sending fails by [`ClientError::NotSentInTime`] and receiving by [`ClientError::TimedOut`],
-    /// also where there would be nothing to wait for. The connection is of no more use then, as half a frame may be under way in either direction.
+    /// From that instant on, sending fails by [`ClientError::NotSentInTime`] and receiving by
+    /// [`ClientError::TimedOut`], also where there would be nothing to wait for. The connection is of no more use
+    /// then, as half a frame may be under way in either direction.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.deadline = Deadline(deadline);
     }
 
-    /// Sends a request with the descriptors that it brings, of which the daemon gets duplicates; the caller keeps its own.
-    /// Returns the id that the answer will bear.
+    /// Sends a request with the descriptors that it brings, of which the daemon gets duplicates; the caller keeps its
+    /// own. Returns the id that the answer will bear.
     ///
-    /// They have to be as many as [`Request::descriptors`] says, or the daemon refuses the request. Ids count up from 1.
+    /// They have to be as many as [`Request::descriptors`] says, or the daemon refuses the request. Ids count up from
+    /// 1.
     ///
-    /// The daemon reads no more requests while 64 of this connection are under way, or while answers wait to be received:
-    /// whoever sends on and on without receiving waits for ever, and is cut off in the end.
+    /// The daemon reads no more requests while 64 of this connection are under way, or while answers wait to be
+    /// received: whoever sends on and on without receiving waits for ever, and is cut off in the end.
     ///
     /// # Errors
-    /// [`ClientError::TooLarge`], after which the connection serves on; [`ClientError::Send`], after which nothing more can
-    /// be sent. Why the daemon has hung up may be there to be received even then.
+    /// [`ClientError::TooLarge`], after which the connection serves on; [`ClientError::Send`], after which nothing
+    /// more can be sent. Why the daemon has hung up may be there to be received even then.
     /// [`ClientError::NotSentInTime`], after which the request is not carried out, as the daemon has not got all of it.
     pub fn send(&mut self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Result<u32, ClientError> {
         let id = self.last_id.checked_add(1).unwrap_or(CONNECTION_ID + 1);
@@ -129,12 +132,12 @@ impl Connection {
         }
     }
 
-    /// Waits for the next answer or event, and returns it with the id of its request. Events of a kind that this version
-    /// does not know are passed over.
+    /// Waits for the next answer or event, and returns it with the id of its request. Events of a kind that this
+    /// version does not know are passed over.
     ///
     /// # Errors
-    /// See [`ClientError`]; a refusal is none here. After an error the connection is of no more use, and is to be dropped,
-    /// which closes it.
+    /// See [`ClientError`]; a refusal is none here. After an error the connection is of no more use, and is to be
+    /// dropped, which closes it.
     pub fn receive(&mut self) -> Result<(u32, Message), ClientError> {
         loop {
             let (header, body) = self.receive_frame()?;

@@ -1,4 +1,5 @@
-//! Waiting for the daemon, and no longer than until an instant: to be taken up, to be listened to, to be told something.
+//! Waiting for the daemon, and no longer than until an instant: to be taken up, to be listened to, to be told
+//! something.
 //!
 //! What is said meanwhile is none of this room's business.
 

@@ -9,15 +9,16 @@ use crate::event::ProgramStatus;
 use crate::message::ExitStatus;
 use crate::names::travels_as_name;
 
-/// A program in [`Response::Inspected`](crate::message::Response::Inspected). Times are milliseconds since the beginning
-/// of 1970 (UTC), by the clock of the daemon's machine, which somebody may have set meanwhile.
+/// A program in [`Response::Inspected`](crate::message::Response::Inspected). Times are milliseconds since the
+/// beginning of 1970 (UTC), by the clock of the daemon's machine, which somebody may have set meanwhile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgramDetails {
     /// What the program is.
     pub program: ProgramStatus,
     /// When its main process was started, if it has one.
     pub since: Option<u64>,
-    /// How many times the daemon has started it again by itself since somebody has asked for a start; one that is due counts.
+    /// How many times the daemon has started it again by itself since somebody has asked for a start; one that is due
+    /// counts.
     pub restarts: u32,
     /// How its main process has ended the last time, if a daemon has learned of it.
     pub last_exit: Option<PastExit>,
@@ -30,8 +31,8 @@ pub struct ProgramDetails {
 pub struct PastExit {
     /// How it has ended.
     pub status: ExitStatus,
-    /// When the daemon learned of it, counted like the times of [`ProgramDetails`]. If the process ended while there was
-    /// no daemon, that is when the next one began.
+    /// When the daemon learned of it, counted like the times of [`ProgramDetails`]. If the process ended while there
+    /// was no daemon, that is when the next one began.
     pub time: u64,
 }
 

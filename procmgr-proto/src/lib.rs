@@ -57,8 +57,9 @@
 //!
 //! Enumerations that later versions add to are `#[non_exhaustive]`. Others are not, on purpose: the fields of messages
 //! are fixed by the wire, as are the kinds of frames, the faults of a header or body and the answers to an invocation,
-//! and so are structures and enumerations that mirror them. What is received by [`stdio::receive`] is all that the kernel
-//! tells. Actions are no enumeration at all: they travel by their names, of which the configuration may give more.
+//! and so are structures and enumerations that mirror them. What is received by [`stdio::receive`] is all that the
+//! kernel tells. Actions are no enumeration at all: they travel by their names, of which the configuration may give
+//! more.
 
 pub mod client;
 pub mod codec;

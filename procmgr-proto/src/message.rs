@@ -38,8 +38,8 @@ pub enum Request {
     Upgrade,
     /// Asks for the programs, with what each has gone through; answered by [`Response::Inspected`]. Anyone may ask.
     Inspect,
-    /// Asks what [`Request::Reload`] would change, and changes nothing; answered by [`Response::Previewed`]. For root and
-    /// the daemon's own user.
+    /// Asks what [`Request::Reload`] would change, and changes nothing; answered by [`Response::Previewed`]. For root
+    /// and the daemon's own user.
     Preview,
     /// Asks which actions the asker may perform; answered by [`Response::Permissions`]. Anyone may ask.
     Permissions,
@@ -246,7 +246,8 @@ impl From<ExitStatus> for (u32, u8) {
 }
 
 impl ExitStatus {
-    /// Returns what a shell would have in `$?`: the status, or 128 and the number of the signal; 125 if it is not known.
+    /// Returns what a shell would have in `$?`: the status, or 128 and the number of the signal; 125 if it is not
+    /// known.
     pub fn shell_code(self) -> u8 {
         match self {
             Self::Code(code) => code,
@@ -272,9 +273,9 @@ pub struct ProgramEntry {
     /// The name of the program.
     pub name: Vec<u8>,
     /// What it is in: `running` or `dead`, then any of `lingering`, `stopping`, `restarting`, `adopted`, `outdated`,
-    /// `failed` and words of later versions. An `adopted` one was started by an earlier daemon and is no child of this one,
-    /// which may be unable to learn its exit status. A `failed` one has died too often, and the daemon has given up
-    /// starting it again.
+    /// `failed` and words of later versions. An `adopted` one was started by an earlier daemon and is no child of
+    /// this one, which may be unable to learn its exit status. A `failed` one has died too often, and the daemon has
+    /// given up starting it again.
     pub tokens: Vec<Vec<u8>>,
 }
 

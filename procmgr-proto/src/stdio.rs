@@ -106,8 +106,8 @@ pub fn send(stream: &UnixStream, frame: &[u8], descriptors: &[BorrowedFd<'_>]) -
 /// This is for clients that do not wait: on a socket that does not block it fails rather than waits.
 ///
 /// # Errors
-/// What the kernel says, [`io::ErrorKind::WouldBlock`] and [`io::ErrorKind::Interrupted`] included; nothing was sent then.
-/// No bytes at all and more than [`MAX_DESCRIPTORS`] descriptors are [`io::ErrorKind::InvalidInput`].
+/// What the kernel says, [`io::ErrorKind::WouldBlock`] and [`io::ErrorKind::Interrupted`] included; nothing was sent
+/// then. No bytes at all and more than [`MAX_DESCRIPTORS`] descriptors are [`io::ErrorKind::InvalidInput`].
 pub fn send_some(stream: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
     send_flagged(stream, bytes, descriptors, SendFlags::empty())
 }

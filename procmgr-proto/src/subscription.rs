@@ -17,8 +17,8 @@ use crate::message::Response;
 /// client: the iterator then returns the events that were kept, and [`ClientError::Refused`] with the code
 /// [`Limit`](crate::message::Code::Limit). A daemon that ends says [`Shutdown`](crate::message::Code::Shutdown).
 /// Whoever wants to go on connects and subscribes again; dropping the subscription closes its connection. It keeps the
-/// deadline of its client, and ends by [`ClientError::TimedOut`] when that comes, unless [another](Self::set_deadline) is
-/// set.
+/// deadline of its client, and ends by [`ClientError::TimedOut`] when that comes, unless
+/// [another](Self::set_deadline) is set.
 ///
 /// To wait for other things as well, poll the descriptor ([`AsFd`]) and take the next event when it is readable; that
 /// still waits if only a part of the event has come, or one that this version passes over.

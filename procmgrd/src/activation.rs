@@ -24,8 +24,8 @@ pub(crate) struct Lent(pub(crate) UnixListener);
 impl Lent {
     /// Returns the file of the socket, if clients find it by this path.
     ///
-    /// The kernel does not tell which file it is, only what its path was when it was made. One that leads to the same place
-    /// is as good: `/var/run` is a link to `/run`.
+    /// The kernel does not tell which file it is, only what its path was when it was made. One that leads to the same
+    /// place is as good: `/var/run` is a link to `/run`.
     ///
     /// # Errors
     /// If clients would find another one, or none.
@@ -106,7 +106,8 @@ fn check(descriptor: OwnedFd) -> Result<UnixListener, &'static str> {
 const PID: &str = "LISTEN_PID";
 const COUNT: &str = "LISTEN_FDS";
 
-/// All that a system manager says of what it hands over. Who it is for may be said twice, and each descriptor has a name.
+/// All that a system manager says of what it hands over. Who it is for may be said twice, and each descriptor has a
+/// name.
 const VARIABLES: [&str; 4] = [PID, COUNT, "LISTEN_FDNAMES", "LISTEN_PIDFDID"];
 
 /// The number of the first descriptor that is handed over.

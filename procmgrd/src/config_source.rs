@@ -38,8 +38,9 @@ impl ConfigSource {
         &self.base
     }
 
-    /// Reads the file. Of each program that it defines `in_force` tells by which definition it lives already, if it does;
-    /// that one stays where both mean the same, so that a reload leaves everything where it is that it does not change.
+    /// Reads the file. Of each program that it defines `in_force` tells by which definition it lives already, if it
+    /// does; that one stays where both mean the same, so that a reload leaves everything where it is that it does not
+    /// change.
     pub(crate) fn load<'d>(
         &self,
         in_force: impl Fn(&ProgramName) -> Option<&'d Arc<Definition>>,
@@ -66,8 +67,8 @@ impl ConfigSource {
 /// The first process of a system or container. When it ends, the kernel kills all others: better they end before.
 const INIT: u32 = 1;
 
-/// Returns how long programs may take to end when this daemon does, if their definitions do not say it; `None` waits for
-/// them without end. Whoever ends a container is not patient for long.
+/// Returns how long programs may take to end when this daemon does, if their definitions do not say it; `None` waits
+/// for them without end. Whoever ends a container is not patient for long.
 pub(crate) fn patience() -> Option<Duration> {
     (process::id() == INIT).then_some(Duration::from_secs(10))
 }

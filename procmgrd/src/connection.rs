@@ -32,8 +32,8 @@ const HALF_REQUEST: Duration = Duration::from_secs(10);
 /// How long a client may take to fetch its answers.
 const UNREAD_ANSWERS: Duration = Duration::from_secs(30);
 
-/// How long a client is not read from because its user has too much here. To be closed takes the daemon a moment, on a busy
-/// machine some milliseconds more; what is there after that is there because its sender wants it to be.
+/// How long a client is not read from because its user has too much here. To be closed takes the daemon a moment, on
+/// a busy machine some milliseconds more; what is there after that is there because its sender wants it to be.
 const HELD: Duration = Duration::from_secs(1);
 
 /// How long a subscriber may take to fetch anything of what it is told: long enough for a terminal that somebody has
@@ -128,8 +128,8 @@ impl Connection {
         }
     }
 
-    /// Reads nothing for now, for this reason. Unless that ends soon the client is cut off; one that has gone already is at
-    /// once, for the poller would tell of it all the time.
+    /// Reads nothing for now, for this reason. Unless that ends soon the client is cut off; one that has gone already
+    /// is at once, for the poller would tell of it all the time.
     pub(crate) fn hold(&mut self, reason: &'static str, now: Instant) {
         if !self.is_deaf {
             self.held.get_or_insert((now, reason));
@@ -286,8 +286,9 @@ impl Connection {
         half.into_iter().chain(stuck).chain(held).min()
     }
 
-    /// Returns since when the client has asked for nothing; `None` if a request is under way. Half a request is none, and
-    /// neither is a subscription, nor an answer that is not fetched: whoever has many of these would keep others out.
+    /// Returns since when the client has asked for nothing; `None` if a request is under way. Half a request is none,
+    /// and neither is a subscription, nor an answer that is not fetched: whoever has many of these would keep others
+    /// out.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
         self.under_way.is_empty().then_some(self.active_at)
     }

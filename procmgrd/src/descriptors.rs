@@ -25,8 +25,8 @@ pub(crate) enum Inherited {
     Close,
 }
 
-/// Keeps descriptors that the daemon was started with from its scripts. To be called before any other is opened, or when all
-/// others have an owner. Returns those that stay open.
+/// Keeps descriptors that the daemon was started with from its scripts. To be called before any other is opened, or
+/// when all others have an owner. Returns those that stay open.
 pub(crate) fn settle_inherited(inherited: Inherited) -> io::Result<Vec<OwnedFd>> {
     match inherited {
         Inherited::Keep => match all() {
@@ -51,8 +51,8 @@ fn close_all() -> io::Result<()> {
     Ok(())
 }
 
-/// Closes every descriptor but this one and the standard three. Only async-signal-safe calls, for a child that is to execute
-/// something else: whatever owned a descriptor in it is not there any more.
+/// Closes every descriptor but this one and the standard three. Only async-signal-safe calls, for a child that is to
+/// execute something else: whatever owned a descriptor in it is not there any more.
 pub(crate) fn close_all_but(kept: BorrowedFd<'_>) {
     let kept = kept.as_raw_fd().unsigned_abs();
     for (first, last) in
@@ -109,7 +109,8 @@ pub(crate) fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     }
     // SAFETY: a mark changes nothing for whoever may own the descriptor.
     Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
-    // SAFETY: it is open, and was not close-on-exec. Whatever this process has opened or taken is, so nothing owns it yet.
+    // SAFETY: it is open, and was not close-on-exec. Whatever this process has opened or taken is, so nothing owns it
+    // yet.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Why descriptors are not needed any more, and how many of them there may be, is not known here.
 //!
-//! To close a descriptor can take as long as its giver likes: a socket that lingers, a file of a file system that a user
-//! serves. Nothing can tell such a descriptor from others without the risk of waiting for the answer.
+//! To close a descriptor can take as long as its giver likes: a socket that lingers, a file of a file system that a
+//! user serves. Nothing can tell such a descriptor from others without the risk of waiting for the answer.
 
 use std::collections::VecDeque;
 use std::io;
@@ -71,8 +71,8 @@ impl Drop for Foreign {
     }
 }
 
-/// Drops something that holds descriptors of a client, elsewhere and from the next [`set_off`] on, and then their charge.
-/// Without a charge they are the daemon's own.
+/// Drops something that holds descriptors of a client, elsewhere and from the next [`set_off`] on, and then their
+/// charge. Without a charge they are the daemon's own.
 pub(crate) fn later(garbage: impl Send + 'static, charge: Option<Charge>) {
     let owner = charge.as_ref().map(Charge::owner);
     // A tuple is dropped from its first to its last.
@@ -85,8 +85,8 @@ pub(crate) fn set_off() {
     DISPOSAL.set_off();
 }
 
-/// Puts [`set_off`] off by a turn of the event loop, in favour of whoever waits. Returns whether it does: if something was
-/// dropped, which is not much yet, and not for many turns on end.
+/// Puts [`set_off`] off by a turn of the event loop, in favour of whoever waits. Returns whether it does: if
+/// something was dropped, which is not much yet, and not for many turns on end.
 pub(crate) fn postpone() -> bool {
     DISPOSAL.postpone()
 }
@@ -145,8 +145,8 @@ struct Lot {
 }
 
 /// Sockets that wait in the queue of another one, where they take no place in our table. Somebody who connects over and
-/// over again and leaves descriptors behind can have many of them closed: as many as the kernel lets that user have under
-/// way.
+/// over again and leaves descriptors behind can have many of them closed: as many as the kernel lets that user have
+/// under way.
 struct Bundle {
     entrance: UnixStream,
     /// Closing it closes them.
@@ -311,8 +311,8 @@ const WORKERS_PER_OWNER: usize = 4;
 /// How many pieces can wait to be closed while others are answered.
 const MOST_NEWS: u32 = 32;
 
-/// How many turns of the event loop closing can wait. Each takes some milliseconds at the most, and whoever reads from a
-/// pipe waits for its end.
+/// How many turns of the event loop closing can wait. Each takes some milliseconds at the most, and whoever reads
+/// from a pipe waits for its end.
 const MOST_TURNS: u32 = 16;
 
 /// How long more than one worker stays for nothing.

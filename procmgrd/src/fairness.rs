@@ -6,8 +6,8 @@ use std::hash::Hash;
 
 use crate::maps::Map;
 
-/// Puts items into an order in which each user's first one comes ahead of anybody's second one, and so on. Those of one user
-/// keep their order.
+/// Puts items into an order in which each user's first one comes ahead of anybody's second one, and so on. Those of
+/// one user keep their order.
 pub(crate) fn take_turns<T, U: Eq + Hash>(items: Vec<T>, user: impl Fn(&T) -> U) -> Vec<T> {
     if items.len() < 2 {
         return items;

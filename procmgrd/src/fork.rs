@@ -138,8 +138,8 @@ impl<'a> Prepared<'a> {
     /// Runs the script as the user that the daemon is. Returns when it has been executed.
     ///
     /// The child borrows our memory, and we stand still until it gives that back by exec: that takes the same time
-    /// however large the daemon is, and nobody but the daemon's own user can make it last, or whoever serves the file system
-    /// of its folder.
+    /// however large the daemon is, and nobody but the daemon's own user can make it last, or whoever serves the file
+    /// system of its folder.
     ///
     /// # Errors
     /// The step that failed. The child is then dead, and will be reaped like any other.
@@ -174,7 +174,8 @@ impl<'a> Prepared<'a> {
         let (argv, envp) = (pointers(&self.arguments), pointers(&self.environment));
         let failed = |error| (Step::Birth, error);
         let (reader, writer) = io::pipe().map_err(failed)?;
-        // The child has our handlers and our pipe until it has reset them: a signal meant for it must not arrive before.
+        // The child has our handlers and our pipe until it has reset them: a signal meant for it must not arrive
+        // before.
         let blocked = Blocked::all().map_err(|errno| failed(errno.into()))?;
         // SAFETY: the child makes system calls on memory that is ready, and then ends or becomes another program.
         match unsafe { fork() }.map_err(|errno| failed(errno.into()))? {
@@ -260,8 +261,8 @@ fn pointers(texts: &[CString]) -> Vec<*const libc::c_char> {
     texts.iter().map(|text| text.as_ptr()).chain(once(ptr::null())).collect()
 }
 
-/// Waits until the child has executed the script, which closes its end of the pipe, or has said what failed. Returns when it
-/// was started, by its own account.
+/// Waits until the child has executed the script, which closes its end of the pipe, or has said what failed. Returns
+/// when it was started, by its own account.
 fn outcome(mut reader: PipeReader) -> Result<Ticks, (Step, io::Error)> {
     let deadline = Instant::now() + PATIENCE;
     let mut message = Vec::new();
@@ -297,8 +298,8 @@ fn outcome(mut reader: PipeReader) -> Result<Ticks, (Step, io::Error)> {
 }
 
 thread_local! {
-    /// That of a child that borrows our memory. One will do, for its parent stands still meanwhile; and it is kept, since to
-    /// clear one anew each time takes longer than all else that is done here.
+    /// That of a child that borrows our memory. One will do, for its parent stands still meanwhile; and it is kept,
+    /// since to clear one anew each time takes longer than all else that is done here.
     static STACK: RefCell<Vec<u8>> = RefCell::new(vec![0; STACK_SIZE]);
 }
 

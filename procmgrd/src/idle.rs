@@ -31,8 +31,8 @@ impl Idle {
     /// Returns which connection is to make room for one of the newcomer, given how many each user has.
     ///
     /// It is one of the user who has the most, and of these the one that has been idle for longest. Nobody loses one to
-    /// somebody who has as many, so that a crowd of one user never takes the only connection of another; but who has the
-    /// most may have the new one in place of an old one. Root loses none.
+    /// somebody who has as many, so that a crowd of one user never takes the only connection of another; but who has
+    /// the most may have the new one in place of an old one. Root loses none.
     ///
     /// Looks at each user, not at each connection.
     pub(crate) fn making_room(&self, newcomer: Uid, count: impl Fn(Uid) -> usize) -> Option<u64> {

@@ -165,8 +165,8 @@ struct Inheritance {
     others: Vec<OwnedFd>,
 }
 
-/// Makes everything ready, goes on with what an earlier daemon has left, tells so by `announce`, and serves until somebody
-/// ends the daemon.
+/// Makes everything ready, goes on with what an earlier daemon has left, tells so by `announce`, and serves until
+/// somebody ends the daemon.
 fn serve(
     options: Options,
     inheritance: Inheritance,

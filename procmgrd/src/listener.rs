@@ -38,8 +38,8 @@ pub(crate) struct Listener {
     is_lent: bool,
     /// Tells when something happens to the file. Without it, a removed socket is noticed at the next reload.
     watch: Option<Inotify>,
-    /// Dropped last, when the file is gone: whoever waits for it finds the place free. The lock, not the socket, makes the
-    /// daemon single: it outlives the removal of the socket file.
+    /// Dropped last, when the file is gone: whoever waits for it finds the place free. The lock, not the socket,
+    /// makes the daemon single: it outlives the removal of the socket file.
     lock: Lock,
 }
 
@@ -100,7 +100,8 @@ impl Listener {
         Ok(Self { path, socket, file, is_lent, watch, lock })
     }
 
-    /// Makes a listener that was handed on one of this process, when there is no other one any more that it is to be for.
+    /// Makes a listener that was handed on one of this process, when there is no other one any more that it is to be
+    /// for.
     ///
     /// The file may have gone while nobody watched it, so [`restore`](Self::restore) is to be called after this.
     pub(crate) fn claim(&mut self) -> io::Result<()> {
@@ -187,8 +188,8 @@ fn lock(path: &Path) -> Result<Lock, Error> {
     lock.ok_or_else(|| Error::AlreadyRunning { socket: path.to_path_buf() })
 }
 
-/// Waits until the one who had the lock has closed its socket, too: a process that ends, or executes something, closes one
-/// descriptor after the other. Whoever else may listen does so still after that.
+/// Waits until the one who had the lock has closed its socket, too: a process that ends, or executes something,
+/// closes one descriptor after the other. Whoever else may listen does so still after that.
 fn await_silence(path: &Path) {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline && is_listened_to(path).unwrap_or(false) {

@@ -47,8 +47,8 @@ impl Lock {
         with_patience(|| Self::try_to_take(path), is_hopeless)
     }
 
-    /// Takes a lock that was handed on. It is this process's after [`claim`](Self::claim) only, and until then dropping it
-    /// does it no harm.
+    /// Takes a lock that was handed on. It is this process's after [`claim`](Self::claim) only, and until then
+    /// dropping it does it no harm.
     pub(crate) fn unpack(packed: PackedLock, unpacker: &mut Unpacker) -> io::Result<Self> {
         let PackedLock { path, file } = packed;
         Ok(Self { path: path.into(), file: unpacker.take(file)?.into(), is_ours: false })
@@ -106,8 +106,8 @@ impl Drop for Lock {
     }
 }
 
-/// Tries to get something that another daemon has, perhaps one that was killed and has left a child that has it for a moment
-/// yet: over and over again, until it is there, or hopeless, or has taken too long.
+/// Tries to get something that another daemon has, perhaps one that was killed and has left a child that has it for a
+/// moment yet: over and over again, until it is there, or hopeless, or has taken too long.
 pub(crate) fn with_patience<T, E>(
     mut attempt: impl FnMut() -> Result<Option<T>, E>,
     mut is_hopeless: impl FnMut() -> bool,

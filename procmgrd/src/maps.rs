@@ -1,7 +1,7 @@
 //! Maps and sets that are quick, not proof against keys that were made to collide.
 //!
-//! For keys that the daemon or the kernel has chosen, or whoever has written the configuration; what strangers choose must
-//! not be put in here.
+//! For keys that the daemon or the kernel has chosen, or whoever has written the configuration; what strangers choose
+//! must not be put in here.
 
 use std::collections::{HashMap, HashSet};
 

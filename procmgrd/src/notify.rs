@@ -1,7 +1,7 @@
 //! Tells a system manager how the daemon fares: the `sd_notify` datagram.
 //!
-//! What there is to tell is the supervisor's to know. Without `NOTIFY_SOCKET` in the environment nothing is told. Nothing is
-//! ever waited for, and a system manager that does not listen is no reason to stop.
+//! What there is to tell is the supervisor's to know. Without `NOTIFY_SOCKET` in the environment nothing is told.
+//! Nothing is ever waited for, and a system manager that does not listen is no reason to stop.
 
 use std::env;
 use std::ffi::OsStr;
@@ -75,8 +75,8 @@ impl Notifier {
         &self.told
     }
 
-    /// Tells what has changed since anything was told last: that the daemon serves or is about to end, and how its programs
-    /// fare. To be called once in a turn.
+    /// Tells what has changed since anything was told last: that the daemon serves or is about to end, and how its
+    /// programs fare. To be called once in a turn.
     pub(crate) fn tell(&mut self, overview: Overview, now: Instant) {
         if self.way.is_none() || self.pause.is_some_and(|pause| now < pause.until) {
             return;

@@ -1,7 +1,8 @@
-//! What one image of the daemon hands to the next: bytes that nobody can change any more, and descriptors that stay open.
+//! What one image of the daemon hands to the next: bytes that nobody can change any more, and descriptors that stay
+//! open.
 //!
-//! What the bytes say, and which descriptors there are, each room tells of its own; when one image becomes another is not
-//! known here.
+//! What the bytes say, and which descriptors there are, each room tells of its own; when one image becomes another is
+//! not known here.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -163,7 +164,8 @@ pub(crate) fn open(descriptor: OwnedFd) -> io::Result<Vec<u8>> {
 
 fn create() -> rustix::io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    // Systems can be told to make no other ones than those that cannot be executed; kernels before 6.3 do not know these.
+    // Systems can be told to make no other ones than those that cannot be executed; kernels before 6.3 do not know
+    // these.
     match memfd_create(NAME, flags | MemfdFlags::NOEXEC_SEAL) {
         Err(rustix::io::Errno::INVAL) => memfd_create(NAME, flags),
         result => result,

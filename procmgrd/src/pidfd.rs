@@ -43,8 +43,8 @@ impl PidFd {
             }
             result => result?,
         };
-        // Only now that nobody else can be meant by the descriptor any more it is told whom it means: if the process of that
-        // PID is still the one that was started then, it was so when the descriptor was opened.
+        // Only now that nobody else can be meant by the descriptor any more it is told whom it means: if the process
+        // of that PID is still the one that was started then, it was so when the descriptor was opened.
         match Stat::of(process.pid) {
             Ok(stat) if stat.started == process.started => Ok(Some(Self { process, descriptor })),
             Ok(_) | Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),
@@ -77,8 +77,8 @@ impl PidFd {
         }
     }
 
-    /// Kernels before 6.9 know no groups of descriptors. There it is done by the number, as soon as the descriptor has told
-    /// that it is this process's still.
+    /// Kernels before 6.9 know no groups of descriptors. There it is done by the number, as soon as the descriptor
+    /// has told that it is this process's still.
     fn signal_group(&self, leader: rustix::process::Pid, signal: Signal) -> nix::Result<()> {
         match self.send(signal.as_raw(), TO_GROUP) {
             Err(Errno::EINVAL) => self.signal_group_by_number(leader, signal),
@@ -100,8 +100,8 @@ impl PidFd {
 
     /// Returns how the process has ended, which it must have.
     ///
-    /// Until its parent has reaped it the kernel tells in `/proc`, if we may know, and from then on by the descriptor, if the
-    /// kernel is new enough.
+    /// Until its parent has reaped it the kernel tells in `/proc`, if we may know, and from then on by the
+    /// descriptor, if the kernel is new enough.
     pub(crate) fn exit_status(&self) -> ExitStatus {
         let before = self.status_of_dead();
         let wait_status = before.or_else(|| self.status_of_reaped());

@@ -34,8 +34,8 @@ pub(crate) fn reap() -> io::Result<Option<(Pid, ExitStatus)>> {
     }
 }
 
-/// Sends a signal to a child, or to the group that it leads. That it has been reaped already, and another process has its
-/// PID, is as good as done.
+/// Sends a signal to a child, or to the group that it leads. That it has been reaped already, and another process has
+/// its PID, is as good as done.
 pub(crate) fn signal(process: Process, signal: Ending, scope: KillMode) -> io::Result<()> {
     match PidFd::open(process) {
         Ok(Some(pidfd)) => pidfd.signal(signal, scope),

@@ -207,8 +207,8 @@ fn begin_body(header: &[u8; HEADER_LENGTH]) -> Result<PartialBody, End> {
     Ok(PartialBody { header, bytes: Vec::new(), missing })
 }
 
-/// Returns whether there is memory to make something of a body: what decodes it cannot be told that there is none. That of a
-/// small one there always is, or the daemon would be dead already.
+/// Returns whether there is memory to make something of a body: what decodes it cannot be told that there is none.
+/// That of a small one there always is, or the daemon would be dead already.
 fn is_memory_for(body: &[u8]) -> bool {
     body.len() <= CHUNK || Vec::<u8>::new().try_reserve_exact(DECODED * body.len()).is_ok()
 }

@@ -103,8 +103,8 @@ impl Register {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// Returns the connection that is to make room for one of this user, if that is fair to any. It never is for the sake of
-    /// one that would not be read from.
+    /// Returns the connection that is to make room for one of this user, if that is fair to any. It never is for the
+    /// sake of one that would not be read from.
     pub(crate) fn making_room(&self, newcomer: Uid) -> Option<u64> {
         self.quotas.check_descriptors(newcomer).ok()?;
         self.idle.making_room(newcomer, |uid| self.quotas.connections(uid))

@@ -31,7 +31,8 @@ use crate::register::{Entry, Footprint, Register};
 use crate::stream::{prepare, turn_away};
 use crate::supervisor::event::{Caller, Peer, Pid, Question};
 
-/// How many clients are accepted in one turn at the most, so that a crowd at the door does not keep those inside waiting.
+/// How many clients are accepted in one turn at the most, so that a crowd at the door does not keep those inside
+/// waiting.
 const ACCEPTS_PER_TURN: usize = 64;
 
 /// How long nobody is accepted after the system has refused to, unless a client leaves before: the system as a whole
@@ -77,8 +78,8 @@ struct Row {
     recorded: Footprint,
 }
 
-/// What is still open when the server has ended. Clients may have sent descriptors that nobody has received, and to close
-/// those may take as long as they like, except while a process ends.
+/// What is still open when the server has ended. Clients may have sent descriptors that nobody has received, and to
+/// close those may take as long as they like, except while a process ends.
 #[derive(Debug)]
 pub(crate) struct Remains {
     _socket: Option<UnixListener>,
@@ -300,7 +301,8 @@ impl Server {
         self.rows.insert(number, Row { connection, recorded });
     }
 
-    /// Reads from a connection, unless its user has too many descriptors here. Whoever has, or has with this, is to wait.
+    /// Reads from a connection, unless its user has too many descriptors here. Whoever has, or has with this, is to
+    /// wait.
     fn read(&mut self, number: u64, now: Instant) -> Option<Arrival> {
         let Self { rows, register: Register { quotas, .. }, looks_again_at, .. } = self;
         let connection = &mut rows.get_mut(&number)?.connection;

@@ -144,7 +144,8 @@ impl Spawner {
     }
 }
 
-/// Asks when a process was started that could not tell. It is a child that has not been reaped, and no other has its PID.
+/// Asks when a process was started that could not tell. It is a child that has not been reaped, and no other has its
+/// PID.
 fn told(process: Process) -> Process {
     match process.started {
         Ticks(0) => {

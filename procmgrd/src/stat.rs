@@ -28,7 +28,8 @@ impl Stat {
         if pid == Pid(getpid().as_raw()) { Ok(stat) } else { Err(Errno::ENOENT) }
     }
 
-    /// Asks for a process. Unless something keeps the pid from being given to another one, the answer may be about that.
+    /// Asks for a process. Unless something keeps the pid from being given to another one, the answer may be about
+    /// that.
     pub(crate) fn of(pid: Pid) -> nix::Result<Self> {
         Self::of_self()?;
         let mut path = [0; 32];

@@ -9,8 +9,8 @@ use crate::signals::Blocked;
 
 /// Starts a thread of this name, and this size of its stack in bytes if it is not to be the usual one.
 ///
-/// No signal is ever delivered to it: a signal that the thread which decides holds back, because it is about to become another
-/// image of the daemon, has to wait and must not find another way in.
+/// No signal is ever delivered to it: a signal that the thread which decides holds back, because it is about to
+/// become another image of the daemon, has to wait and must not find another way in.
 ///
 /// # Errors
 /// If the system has no thread left.

@@ -2,9 +2,9 @@
 //!
 //! Whether somebody may have that, and what the client is told, is the supervisor's to say.
 //!
-//! First the executable rehearses: as a child, with copies of all descriptors, it does all that it will have to do, except
-//! serve. If it cannot, the daemon goes on as it was and somebody is told why. Otherwise it is executed in place of this
-//! process, with the state of that moment.
+//! First the executable rehearses: as a child, with copies of all descriptors, it does all that it will have to do,
+//! except serve. If it cannot, the daemon goes on as it was and somebody is told why. Otherwise it is executed in
+//! place of this process, with the state of that moment.
 
 mod handover;
 mod rehearsal;
@@ -86,8 +86,8 @@ impl Upgrade {
         self.stage = Stage::Waiting { until: Instant::now() + PATIENCE };
     }
 
-    /// Ends what a rehearsal has left behind, if it has ended. To be called before any child is reaped: until then nobody else
-    /// is given the number of its group.
+    /// Ends what a rehearsal has left behind, if it has ended. To be called before any child is reaped: until then
+    /// nobody else is given the number of its group.
     pub(crate) fn clear_away(&self) {
         if let Stage::Rehearsing(rehearsal) = &self.stage {
             rehearsal.clear_away();
@@ -197,8 +197,8 @@ impl Daemon {
         self.upgrade.stage = stage;
     }
 
-    /// A signal that has arrived and is not taken care of yet would be lost; with none of them delivered from here on, those
-    /// that arrive later wait in the kernel for the new image.
+    /// A signal that has arrived and is not taken care of yet would be lost; with none of them delivered from here
+    /// on, those that arrive later wait in the kernel for the new image.
     fn hand_over_unless_signalled(&mut self) {
         let Ok(_blocked) = Blocked::all() else { return };
         if !self.signals.are_pending() {

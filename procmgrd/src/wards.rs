@@ -71,8 +71,8 @@ impl Wards {
         watched.map(|pidfd| pidfd.signal(signal, scope)).or_else(|| unwatched.map(open))
     }
 
-    /// Returns how the process of this PID has ended, which is known to have, and lets go of it; `None` if it is none of
-    /// ours.
+    /// Returns how the process of this PID has ended, which is known to have, and lets go of it; `None` if it is none
+    /// of ours.
     pub(crate) fn release(&mut self, pid: Pid, poller: &Poller) -> Option<ExitStatus> {
         if self.unwatched.remove(&pid).is_some() {
             return Some(ExitStatus::Unknown);

@@ -47,7 +47,8 @@ fn in_foreground(sandbox: &Sandbox) -> Command {
     command
 }
 
-/// Returns a command that has its standard input as the first of the descriptors that are handed over, and is told this.
+/// Returns a command that has its standard input as the first of the descriptors that are handed over, and is told
+/// this.
 fn activated(variables: &str, command: &Command) -> Command {
     through_shell(&format!("export {variables}; exec 3<&0 < /dev/null"), command)
 }

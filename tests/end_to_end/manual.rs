@@ -1,7 +1,7 @@
 //! The examples in what is written for users: each one is run, and does what is said there.
 //!
-//! A document is read by `document`; each of its headings begins a session, in a `place` of its own, which `session` plays.
-//! What a shown output stands for is up to `pattern`. CONTRIBUTING.md tells how to write examples.
+//! A document is read by `document`; each of its headings begins a session, in a `place` of its own, which `session`
+//! plays. What a shown output stands for is up to `pattern`. CONTRIBUTING.md tells how to write examples.
 
 use std::path::Path;
 use std::sync::Mutex;

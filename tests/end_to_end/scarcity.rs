@@ -1,4 +1,5 @@
-//! What the system has too little of: processes, descriptors, memory, room in files. Service goes on, and nothing is lost.
+//! What the system has too little of: processes, descriptors, memory, room in files. Service goes on, and nothing is
+//! lost.
 //!
 //! What one user may take of the daemon is tested in `hostile::limits`; a full disk, in `records`.
 

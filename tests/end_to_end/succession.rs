@@ -19,8 +19,8 @@ use crate::harness::{Sandbox, allowing_us};
 /// A start script of a program that lasts.
 pub(crate) const LASTING: &str = "cmd-start = exec sleep 1000 > /dev/null 2>&1\n";
 
-/// A start script of a program that appends a line to `terms` for each SIGTERM, and ends with 3 by one that comes when there is
-/// a file `leave`. It may be asked once there is a file `up`.
+/// A start script of a program that appends a line to `terms` for each SIGTERM, and ends with 3 by one that comes
+/// when there is a file `leave`. It may be asked once there is a file `up`.
 pub(crate) const STUBBORN: &str = "cmd-start = exec > /dev/null 2>&1; \
     trap 'echo >> @/terms; if test -e @/leave; then exit 3; fi' TERM; \
     echo > @/up; while :; do sleep 0.01; done\n";
@@ -33,7 +33,8 @@ impl Sandbox {
         sandbox
     }
 
-    /// Starts a daemon that works in the folder, and with it all that it runs: whatever that becomes, it ends with the sandbox.
+    /// Starts a daemon that works in the folder, and with it all that it runs: whatever that becomes, it ends with
+    /// the sandbox.
     pub(crate) fn start_next_daemon(&mut self, options: &[&str]) {
         let mut command = self.command();
         command.args(["-l", "stderr", "-L", "DEBUG", "-d", "-f"]).args(options);
@@ -136,13 +137,14 @@ pub(crate) fn started(pid: Pid) -> u64 {
     stat.rsplit(") ").next().unwrap().split(' ').nth(22 - 3).unwrap().parse().unwrap()
 }
 
-/// Returns whether this is the exit status of a program, or, as some kernels do not tell it of a process that is no child,
-/// that of an unknown one.
+/// Returns whether this is the exit status of a program, or, as some kernels do not tell it of a process that is no
+/// child, that of an unknown one.
 pub(crate) fn is_code_or_unknown(code: i32, expected: i32) -> bool {
     [expected, 125].contains(&code)
 }
 
-/// Ends all that works in a folder or has been told of it. A test that fails has it done, too, and is not to fail twice.
+/// Ends all that works in a folder or has been told of it. A test that fails has it done, too, and is not to fail
+/// twice.
 pub(crate) fn end_all_of(folder: &Path) {
     for _ in 0..1000 {
         let left = all_of(folder);

@@ -60,8 +60,8 @@ pub(crate) fn play(orders: &[&str]) -> Result<(), String> {
     }
 }
 
-/// Ends this process when it has taken far too long, which ends the others as well: somebody waits for an answer that will
-/// never come.
+/// Ends this process when it has taken far too long, which ends the others as well: somebody waits for an answer that
+/// will never come.
 fn give_up_after(time: Duration) {
     thread::spawn(move || {
         thread::sleep(time);

@@ -216,7 +216,8 @@ const ALL: [Deed; 8] = [
     Deed::KillAndChange,
 ];
 
-/// Ends this process when it has taken far too long, which ends the others as well: somebody waits for what never comes.
+/// Ends this process when it has taken far too long, which ends the others as well: somebody waits for what never
+/// comes.
 fn give_up_after(time: Duration) {
     thread::spawn(move || {
         thread::sleep(time);

@@ -1,7 +1,7 @@
 //! `cargo xtask dist`: packages for distributions, byte for byte the same wherever they are made.
 //!
-//! Here is the order of the work. What is in a package is said by `content`, what each kind of package makes of it by the
-//! room of its name; what the package scripts do is in `packaging/`.
+//! Here is the order of the work. What is in a package is said by `content`, what each kind of package makes of it by
+//! the room of its name; what the package scripts do is in `packaging/`.
 
 mod again;
 mod binary;

@@ -102,8 +102,8 @@ struct Progress {
 }
 
 impl Progress {
-    /// Reads a line such as `#4672 DONE cov: 1443 ft: 5018 corp: 575/395Kb lim: 3619 exec/s: 424 rss: 30Mb`; others tell
-    /// no progress.
+    /// Reads a line such as `#4672 DONE cov: 1443 ft: 5018 corp: 575/395Kb lim: 3619 exec/s: 424 rss: 30Mb`; others
+    /// tell no progress.
     fn read(line: &str) -> Option<Self> {
         let (executions, rest) = line.strip_prefix('#')?.split_once(char::is_whitespace)?;
         let words: Vec<&str> = rest.split_whitespace().collect();

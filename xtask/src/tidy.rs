@@ -17,13 +17,14 @@ use crate::tidy::repository::Repository;
 /// Looks for one kind of violation.
 type Check = fn(&Repository) -> Vec<Violation>;
 
-const CHECKS: [Check; 9] = [
+const CHECKS: [Check; 10] = [
     layers::arrows,
     layers::adapters,
     layers::core,
     habits::headers,
     habits::unsafety,
     habits::leftovers,
+    habits::width,
     coverage::manual,
     prose::machines,
     prose::links,

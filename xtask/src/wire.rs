@@ -1,4 +1,5 @@
-//! Frames written by hand, for this crate depends on none of ours: requests as they are sent, and what comes back as bytes.
+//! Frames written by hand, for this crate depends on none of ours: requests as they are sent, and what comes back as
+//! bytes.
 //!
 //! Who sends them, and what an answer means, is not known here.
 

@@ -1,4 +1,5 @@
-//! Whole configuration files: each means what the naive reading makes of it, and what is found in one is fit to be shown.
+//! Whole configuration files: each means what the naive reading makes of it, and what is found in one is fit to be
+//! shown.
 //!
 //! How files are opened and trusted is not asked here.
 

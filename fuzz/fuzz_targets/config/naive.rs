@@ -1,6 +1,7 @@
 //! The grammar of the configuration file and the meaning of its values, once more: as plain as the manual, and as slow.
 //!
-//! Tells no places and no reasons, and borrows nothing from the crate that it is compared with but the types of the result.
+//! Tells no places and no reasons, and borrows nothing from the crate that it is compared with but the types of the
+//! result.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

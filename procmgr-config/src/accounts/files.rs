@@ -1,7 +1,7 @@
 //! Users and groups as `/etc/passwd` and `/etc/group` tell them, for a static executable.
 //!
-//! Nothing else is asked here: who is on an account server only is nobody. Lines that are no entries are passed over, as the C
-//! library does it.
+//! Nothing else is asked here: who is on an account server only is nobody. Lines that are no entries are passed over,
+//! as the C library does it.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};

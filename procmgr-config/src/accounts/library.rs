@@ -1,4 +1,5 @@
-//! Users and groups as the C library tells them: it asks whatever `/etc/nsswitch.conf` names, an account server included.
+//! Users and groups as the C library tells them: it asks whatever `/etc/nsswitch.conf` names, an account server
+//! included.
 //!
 //! Not in a static executable, into which the library cannot load those that do the asking.
 
@@ -43,8 +44,8 @@ fn name_of_group(gid: Gid) -> Found<String> {
     Ok(absent_is_none(Group::from_gid(gid.0.into()))?.map(|group| group.name))
 }
 
-/// Several ways of saying "there is no such user", according to getpwuid(3); ENOENT is also that of a container that has
-/// no `/etc/passwd`.
+/// Several ways of saying "there is no such user", according to getpwuid(3); ENOENT is also that of a container that
+/// has no `/etc/passwd`.
 fn absent_is_none<T>(found: Found<T>) -> Found<T> {
     match found {
         Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => Ok(None),

@@ -1,4 +1,5 @@
-//! Who may have what run: users and groups that there are not, actions that are for nobody, and scripts that run as root.
+//! Who may have what run: users and groups that there are not, actions that are for nobody, and scripts that run as
+//! root.
 //!
 //! What the scripts do is judged in `scripts`.
 

@@ -1,4 +1,5 @@
-//! What a check has to know of the system around the file: its users, what stands at a path, and as whom the daemon runs.
+//! What a check has to know of the system around the file: its users, what stands at a path, and as whom the daemon
+//! runs.
 //!
 //! It is asked for here, or made up by tests; what follows from it is not known here.
 

@@ -20,8 +20,8 @@ use crate::{
     Rule, Terms, Uid,
 };
 
-/// Knows user 7, "anna", whose primary group is 70, "staff"; not user 8; and fails to tell about user 9, and about names
-/// that begin with "lost".
+/// Knows user 7, "anna", whose primary group is 70, "staff"; not user 8; and fails to tell about user 9, and about
+/// names that begin with "lost".
 const DATABASE: Database = Database {
     account,
     user: |name| of_name(name, b"anna").map(|found| found.then_some(Uid(7))),

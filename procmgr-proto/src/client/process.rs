@@ -22,8 +22,8 @@ use crate::deadline::Deadline;
 /// A process closes its connections a moment before it is gone; whoever wants to be sure has to wait for the process.
 #[derive(Debug)]
 pub(super) struct DaemonProcess {
-    /// `None` where there is nothing to wait for or with: the process is gone, is of another PID namespace, is this one,
-    /// or the kernel is older than 5.3.
+    /// `None` where there is nothing to wait for or with: the process is gone, is of another PID namespace, is this
+    /// one, or the kernel is older than 5.3.
     descriptor: Option<OwnedFd>,
 }
 
@@ -41,8 +41,8 @@ impl DaemonProcess {
 
     /// Waits until it is gone, or fails as the deadline does.
     ///
-    /// The connection is to be closed by then. If the process is still there after long, it is not the daemon: who listened
-    /// when the connection was made was a system manager, which has started the daemon because of it.
+    /// The connection is to be closed by then. If the process is still there after long, it is not the daemon: who
+    /// listened when the connection was made was a system manager, which has started the daemon because of it.
     pub(super) fn wait(self, deadline: Deadline) -> io::Result<()> {
         let Some(descriptor) = self.descriptor else { return Ok(()) };
         let patience = Instant::now() + PATIENCE;

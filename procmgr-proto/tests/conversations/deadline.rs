@@ -28,8 +28,8 @@ const LONG: Duration = Duration::from_secs(60);
 /// How long a daemon dawdles between two bytes: less than a client waits.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Has a client talk to a daemon that is told when the client is through. Asserts that it was through by the deadline, and
-/// not before, and that it was waiting for an answer.
+/// Has a client talk to a daemon that is told when the client is through. Asserts that it was through by the
+/// deadline, and not before, and that it was waiting for an answer.
 fn talk_in_vain<T>(
     daemon: impl FnOnce(UnixStream, Receiver<()>) + Send + 'static,
     client: impl FnOnce(Client) -> Result<T, ClientError>,

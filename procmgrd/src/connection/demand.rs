@@ -17,7 +17,8 @@ use crate::supervisor::event::Question;
 pub(crate) enum Demand {
     /// Something of the daemon itself.
     Ask(Question),
-    /// An action, with the supplementary groups of whoever asks, and the standard input, output and error of its script.
+    /// An action, with the supplementary groups of whoever asks, and the standard input, output and error of its
+    /// script.
     Invoke { invocation: Invocation, groups: Vec<Gid>, stdio: Foreign },
 }
 

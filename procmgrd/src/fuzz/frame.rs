@@ -190,7 +190,8 @@ fn expected(stream: &[u8], arrivals: &[Arrival]) -> Vec<Outcome> {
     outcomes
 }
 
-/// Returns what is made of the frame that begins at a place of the stream, and how long it is; or how the stream breaks.
+/// Returns what is made of the frame that begins at a place of the stream, and how long it is; or how the stream
+/// breaks.
 fn expected_frame(begin: usize, rest: &[u8], arrivals: &[Arrival]) -> Result<(Outcome, usize), Outcome> {
     let broken = |id, code| Err(Outcome::Broken { id, code });
     let arrived_in = |from: usize, to: usize| {

@@ -1,7 +1,7 @@
 //! What the fuzzer is let in to: bytes become what the daemon may meet, and it is held to its promises.
 //!
-//! No build that serves anybody has it; the unit tests have, so that a plain `cargo test` tries every seed. How bytes are
-//! made up is none of its business.
+//! No build that serves anybody has it; the unit tests have, so that a plain `cargo test` tries every seed. How bytes
+//! are made up is none of its business.
 
 mod frame;
 mod input;

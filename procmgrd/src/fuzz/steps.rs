@@ -1,7 +1,7 @@
 //! Steps of the model out of bytes.
 //!
-//! What must hold whatever happens is said in `supervisor/tests/model.rs`. Each step has as many bytes as it needs, so that
-//! an input without its end is the same life without its end.
+//! What must hold whatever happens is said in `supervisor/tests/model.rs`. Each step has as many bytes as it needs,
+//! so that an input without its end is the same life without its end.
 
 use std::time::Duration;
 

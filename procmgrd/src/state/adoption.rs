@@ -18,8 +18,8 @@ pub(crate) fn recall(
 ) -> Vec<Recollection> {
     let memories = reading.memories.into_iter().map(|(program, memory)| {
         let candidates = match &memory {
-            // Until the one has been executed, it is the other; so it is if that one is dead by now, though its parent may
-            // not know yet.
+            // Until the one has been executed, it is the other; so it is if that one is dead by now, though its
+            // parent may not know yet.
             Memory::Running(Running { main, former: Some(former), .. }) => {
                 [main.filter(|main| !has_ended(*main)), Some(*former)]
             }

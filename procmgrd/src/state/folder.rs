@@ -151,8 +151,8 @@ impl Folder {
     }
 }
 
-/// Returns whether a file or folder is this user's alone: whoever else may write in here could have the daemon run whatever
-/// they like.
+/// Returns whether a file or folder is this user's alone: whoever else may write in here could have the daemon run
+/// whatever they like.
 fn is_ours(file: &File) -> io::Result<bool> {
     let metadata = file.metadata()?;
     Ok(metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o022 == 0)

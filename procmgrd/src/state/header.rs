@@ -18,7 +18,8 @@ pub(crate) const VERSION: u32 = 3;
 /// The oldest version that is understood.
 pub(crate) const OLDEST: u32 = 1;
 
-/// A life of the system: from one boot to the next, and as one PID namespace sees it. Elsewhere, the PIDs are of others.
+/// A life of the system: from one boot to the next, and as one PID namespace sees it. Elsewhere, the PIDs are of
+/// others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Life(String);
 

@@ -1,7 +1,7 @@
 //! The form of a record: a line with a checksum, a process in columns of fixed width, and a text.
 //!
-//! What the text says is not known here. Nothing here allocates once there is a line, so that a child may complete its own
-//! between fork and exec. Scripts of packages look for processes in the columns, too: `packaging/shared.sh`.
+//! What the text says is not known here. Nothing here allocates once there is a line, so that a child may complete
+//! its own between fork and exec. Scripts of packages look for processes in the columns, too: `packaging/shared.sh`.
 //!
 //! ```text
 //! 5c2e1d40 0000004711 00000000000008812345 {"program":"web",...}

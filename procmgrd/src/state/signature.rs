@@ -16,7 +16,8 @@ use crate::supervisor::event::{Pid, Process, Ticks};
 pub(crate) struct Signature<'a> {
     /// Open for appending.
     log: BorrowedFd<'a>,
-    /// Any other descriptor. The child closes it to have one free: where there is none, its start could not be asked for.
+    /// Any other descriptor. The child closes it to have one free: where there is none, its start could not be asked
+    /// for.
     spare: BorrowedFd<'a>,
     line: Vec<u8>,
 }
@@ -32,8 +33,8 @@ impl<'a> Signature<'a> {
         self.line.len()
     }
 
-    /// Puts the calling process on record, which must be a child that has not executed anything yet, and returns what it
-    /// is on record as. Whether the line has been written whole, the parent sees by the length of the file.
+    /// Puts the calling process on record, which must be a child that has not executed anything yet, and returns what
+    /// it is on record as. Whether the line has been written whole, the parent sees by the length of the file.
     pub(crate) fn sign(&mut self) -> Process {
         let _ = close(self.spare.as_raw_fd());
         // Without a start it is no process that anybody would take over, for none has ever started at 0.

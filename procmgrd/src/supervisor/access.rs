@@ -14,8 +14,8 @@ pub(crate) struct Person<'a> {
 }
 
 impl Person<'_> {
-    /// Returns whether this person may perform an action that all these rules have to allow: root may, and so may whoever
-    /// each of them names by user *or* group. Where there is no rule nobody else may.
+    /// Returns whether this person may perform an action that all these rules have to allow: root may, and so may
+    /// whoever each of them names by user *or* group. Where there is no rule nobody else may.
     pub(crate) fn may_invoke<'r>(self, rules: impl IntoIterator<Item = &'r Allowed>) -> bool {
         let mut rules = rules.into_iter().peekable();
         self.peer.uid == Uid::ROOT || (rules.peek().is_some() && rules.all(|rule| self.is_named_by(rule)))

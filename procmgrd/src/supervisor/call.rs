@@ -41,8 +41,8 @@ pub(crate) fn reply<S>(caller: Caller, response: Response) -> Effect<S> {
     Effect::Reply { caller, response }
 }
 
-/// Returns a name that a client has chosen, escaped, and cut where it is longer than any name has a reason to be: it goes
-/// into answers and into the log, and nobody shall fill either.
+/// Returns a name that a client has chosen, escaped, and cut where it is longer than any name has a reason to be: it
+/// goes into answers and into the log, and nobody shall fill either.
 pub(crate) fn shown(name: &[u8]) -> String {
     match name.split_at_checked(LONGEST_SHOWN) {
         None | Some((_, [])) => name.escape_ascii().to_string(),

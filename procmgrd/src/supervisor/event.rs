@@ -52,15 +52,16 @@ pub(crate) enum Event<S> {
 
 /// Something that is to be done, once, in the order of the list it comes in.
 ///
-/// `Spawn` and `LoadConfig` are answered by one event each, which comes before any other event; so is `HandOver`, if this
-/// process goes on as it is.
+/// `Spawn` and `LoadConfig` are answered by one event each, which comes before any other event; so is `HandOver`, if
+/// this process goes on as it is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Effect<S> {
     /// Put on record what of a program is to outlive the daemon. Comes before all else that follows from an event.
     Remember { program: ProgramName, memory: Memory },
     /// Run a script.
     Spawn(Spawn<S>),
-    /// Send a signal to a process, which is a main process, or to the group that it leads, unless it has died meanwhile.
+    /// Send a signal to a process, which is a main process, or to the group that it leads, unless it has died
+    /// meanwhile.
     Signal { process: Process, signal: Signal, scope: KillMode },
     /// Answer a request. Each request is answered once, by this or by `Exit`.
     Reply { caller: Caller, response: Response },
@@ -79,8 +80,8 @@ pub(crate) enum Effect<S> {
     Publish(Change),
 }
 
-/// A point in time by two clocks: one that only ever goes on, by which it is decided what is due, and the one on the wall,
-/// which is for people.
+/// A point in time by two clocks: one that only ever goes on, by which it is decided what is due, and the one on the
+/// wall, which is for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Timestamp {
     pub(crate) instant: Instant,

@@ -55,8 +55,8 @@ pub(crate) struct Supervisor<S> {
 pub(crate) struct Host {
     /// The user that the daemon runs as.
     pub(crate) owner: Uid,
-    /// How long programs may take to end when the daemon does, if their definitions do not say it; `None` waits for them
-    /// without end.
+    /// How long programs may take to end when the daemon does, if their definitions do not say it; `None` waits for
+    /// them without end.
     pub(crate) patience: Option<Duration>,
 }
 

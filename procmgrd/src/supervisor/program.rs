@@ -37,9 +37,9 @@
 //! | Restarting | → Stopping, as above [Refuse the restarter SHUTDOWN] | | |
 //! | Backoff | → Down | | |
 //!
-//! The *stop action* is the stop script, or else SIGTERM; with the first one of a run its stop-timeout begins, at the end
-//! of which is the deadline. When the daemon is to end, a stop script that failed changes nothing; what was killed is
-//! never Up again. A start that lacks its script is refused NOCMD, for nobody
+//! The *stop action* is the stop script, or else SIGTERM; with the first one of a run its stop-timeout begins, at the
+//! end of which is the deadline. When the daemon is to end, a stop script that failed changes nothing; what was
+//! killed is never Up again. A start that lacks its script is refused NOCMD, for nobody
 //! it is reported and → Down; a restart without a script needs one for the start. Any other script that could not be
 //! executed is refused SPAWN. Restarting is Stopping with a start that comes next. An exit concerns a program only if
 //! it is of its main process *now*: after a restart script the old process is nobody's. What has failed is Down, and
@@ -160,8 +160,8 @@ impl<S: Clone> Program<S> {
         }
     }
 
-    /// Has the program started, for nobody, as soon as its turn comes, if it is down or about to be and nobody has asked for
-    /// that.
+    /// Has the program started, for nobody, as soon as its turn comes, if it is down or about to be and nobody has
+    /// asked for that.
     pub(crate) fn autostart(&mut self, now: Timestamp) {
         match &mut self.state {
             State::Down(Rest::Idle) => self.state = State::Backoff { until: now },

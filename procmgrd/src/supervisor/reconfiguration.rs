@@ -64,8 +64,8 @@ impl<S: Clone> Supervisor<S> {
         Response::Previewed { programs, remarks: bytes(remarks) }
     }
 
-    /// Returns what there is to remark about what a configuration says of the daemon itself: what changes, and what does not
-    /// before it is started anew.
+    /// Returns what there is to remark about what a configuration says of the daemon itself: what changes, and what
+    /// does not before it is started anew.
     fn remark(&self, config: &Config) -> impl Iterator<Item = String> {
         let on_exit = match (self.standing.on_exit, config.on_exit) {
             (OnExit::Leave, OnExit::Stop) => {
@@ -141,8 +141,8 @@ impl<S: Clone> Supervisor<S> {
 
 /// What a new configuration makes of the programs.
 struct Plan<'c> {
-    /// What it changes, in its order, then what it removes; and which programs run on under older definitions, changed now
-    /// or before.
+    /// What it changes, in its order, then what it removes; and which programs run on under older definitions,
+    /// changed now or before.
     differences: Vec<Difference>,
     /// The definitions that are not in force.
     new: Vec<&'c Arc<Definition>>,

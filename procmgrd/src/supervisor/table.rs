@@ -72,8 +72,8 @@ impl<S: Clone> Table<S> {
         self.rows.insert(name, Box::new(Row { program, place }));
     }
 
-    /// Changes a program by `change`, keeps the indexes true, takes note of what has changed, and forgets the program if
-    /// nothing keeps it.
+    /// Changes a program by `change`, keeps the indexes true, takes note of what has changed, and forgets the program
+    /// if nothing keeps it.
     ///
     /// Returns what `change` returns; `None` if there is no such program.
     pub(crate) fn update<R>(

@@ -1,4 +1,5 @@
-//! Daemons that are killed at any moment: the next one knows every main process there is, and starts none of them twice.
+//! Daemons that are killed at any moment: the next one knows every main process there is, and starts none of them
+//! twice.
 //!
 //! What follows from a certain moment is in `under_way`.
 
@@ -15,7 +16,8 @@ use crate::succession::{LASTING, all_of};
 
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
-/// Returns the main processes that there are, by program: whatever sleeps and has the name of the program in its environment.
+/// Returns the main processes that there are, by program: whatever sleeps and has the name of the program in its
+/// environment.
 fn mains(sandbox: &Sandbox) -> BTreeMap<String, Vec<Pid>> {
     let mut mains = BTreeMap::<String, Vec<Pid>>::new();
     for pid in all_of(&sandbox.path("")) {

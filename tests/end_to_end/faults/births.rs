@@ -43,8 +43,8 @@ impl Birth {
         eprintln!("{test}: killed at each of {stops} stops");
     }
 
-    /// Plays it once, and kills the daemon after so many stops of the process, or when that has executed its script. Returns
-    /// how many there were.
+    /// Plays it once, and kills the daemon after so many stops of the process, or when that has executed its script.
+    /// Returns how many there were.
     fn play(&self, stage: &mut Stage, stops: usize, fate: Fate) -> usize {
         let (before, mut daemon) = hold(stage, self.prepare, Whose::ItsAndItsChildrens);
         let client = ask(&stage.sandbox, &self.request);
@@ -84,8 +84,8 @@ impl Birth {
     }
 }
 
-/// Starts the next daemon. As long as the process has what makes a daemon the only one, it has to wait; once the process has
-/// let go of that, it is on record.
+/// Starts the next daemon. As long as the process has what makes a daemon the only one, it has to wait; once the
+/// process has let go of that, it is on record.
 fn let_next_daemon_come(stage: &mut Stage, process: Tracee, pid: Pid) {
     stage.launch();
     let daemon = stage.daemon();

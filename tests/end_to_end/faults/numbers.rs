@@ -7,8 +7,8 @@ use std::process::Command;
 
 use crate::harness::{DEADLINE, Output, Sandbox, allowing_us, installed, is_root, procmgr, run};
 
-/// What the scripts below have in common: a daemon that runs a program, and how to have a PID given to a stranger, who tells
-/// which signals it gets.
+/// What the scripts below have in common: a daemon that runs a program, and how to have a PID given to a stranger,
+/// who tells which signals it gets.
 const BEGINNING: &str = r#"
 cd "$FOLDER"
 procmgr() { "$PROCMGR" -c "$FOLDER/procmgr.cfg" "$@"; }
@@ -28,8 +28,8 @@ until [ -s births ]; do sleep 0.01; done
 main=$(cat births)
 "#;
 
-/// Runs a script after the common beginning, in a namespace of its own, and returns what it has written and how it has ended.
-/// `None` if that cannot be, which is told.
+/// Runs a script after the common beginning, in a namespace of its own, and returns what it has written and how it
+/// has ended. `None` if that cannot be, which is told.
 fn play(test: &str, keys: &str, script: &str) -> Option<Output> {
     if !is_root(test) {
         return None;

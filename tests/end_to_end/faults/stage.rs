@@ -140,8 +140,8 @@ impl Stage {
         let _ = fs::remove_file(self.sandbox.path(format!("ends-{program}")));
     }
 
-    /// Waits until nothing is under way any more, and what lives is just what is listed as running, each by its start script
-    /// and none about to end. Returns what is listed.
+    /// Waits until nothing is under way any more, and what lives is just what is listed as running, each by its start
+    /// script and none about to end. Returns what is listed.
     ///
     /// A program that waits to be started again is under way, unless it is one of these.
     #[track_caller]

@@ -71,8 +71,8 @@ pub(super) struct After {
 }
 
 impl Scenario {
-    /// Plays it as often as the daemon has stops in it, and kills the daemon at each of them in turn. Each next daemon is the
-    /// one of the next run.
+    /// Plays it as often as the daemon has stops in it, and kills the daemon at each of them in turn. Each next
+    /// daemon is the one of the next run.
     pub(super) fn sweep(&self, test: &str) {
         self.sweep_by(1, test);
     }
@@ -172,8 +172,8 @@ impl After {
         pid_of(&self.now, program)
     }
 
-    /// Returns whether the client was told that all is done, by this exit status. If not, it must have been told that the
-    /// daemon went away, by that one.
+    /// Returns whether the client was told that all is done, by this exit status. If not, it must have been told that
+    /// the daemon went away, by that one.
     pub(super) fn was_told(&self, done: i32, lost: i32) -> bool {
         self.was_one_told(0, done, lost)
     }
@@ -195,8 +195,8 @@ impl fmt::Display for After {
     }
 }
 
-/// Brings the programs into a state, and stops the daemon, which has nothing to do then, right before it waits for events.
-/// Returns what it lists.
+/// Brings the programs into a state, and stops the daemon, which has nothing to do then, right before it waits for
+/// events. Returns what it lists.
 pub(super) fn hold(stage: &mut Stage, prepare: fn(&mut Stage), whose: Whose) -> (Vec<ProgramStatus>, Tracee) {
     prepare(stage);
     let programs = stage.settle(&[]);

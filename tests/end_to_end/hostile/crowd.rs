@@ -106,8 +106,8 @@ struct Crowd {
 }
 
 impl Crowd {
-    /// Lets ten processes connect, as these users by turns or, without any, as whoever runs the tests. Calls `meanwhile`
-    /// again and again until all of them have tried.
+    /// Lets ten processes connect, as these users by turns or, without any, as whoever runs the tests. Calls
+    /// `meanwhile` again and again until all of them have tried.
     fn gather(sandbox: &Sandbox, users: &[u32], mut meanwhile: impl FnMut(&Sandbox)) -> Self {
         let mut crowd = Self { processes: Vec::new(), admitted: 0, refused: 0 };
         let own = [Uid::effective().as_raw()];

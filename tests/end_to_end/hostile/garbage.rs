@@ -16,8 +16,8 @@ use procmgr_proto::stdio;
 use crate::harness::Sandbox;
 use crate::hostile::wire::{Calm, PROMPT, Wire, daemon_with, invocation, is_served, null, request_header};
 
-/// One of the named long tests. Its first half minute is for the heap to find its level, or no leak could be told from it;
-/// and what chance hits rarely takes many tries. The others run meanwhile.
+/// One of the named long tests. Its first half minute is for the heap to find its level, or no leak could be told
+/// from it; and what chance hits rarely takes many tries. The others run meanwhile.
 #[test]
 fn a_minute_of_garbage_keeps_nobody_waiting_and_leaves_nothing_behind() {
     const DURATION: Duration = Duration::from_secs(60);

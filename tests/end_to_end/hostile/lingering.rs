@@ -68,8 +68,8 @@ impl Tar {
     }
 }
 
-/// Does something that the daemon is to find as a whole. Signals end the waiting of those that close, so this is for once
-/// only.
+/// Does something that the daemon is to find as a whole. Signals end the waiting of those that close, so this is for
+/// once only.
 fn stopped(sandbox: &Sandbox, act: impl FnOnce()) {
     kill(sandbox.daemon_pid(), Signal::SIGSTOP).unwrap();
     act();

@@ -1,5 +1,5 @@
-//! Clients that bring more than anybody asked for, again and again: descriptors by the hundred, ones that block, requests
-//! by the hundred thousand.
+//! Clients that bring more than anybody asked for, again and again: descriptors by the hundred, ones that block,
+//! requests by the hundred thousand.
 //!
 //! Which answer each kind of frame gets is told elsewhere; here, that the daemon is as before.
 
@@ -29,8 +29,8 @@ fn frames_full_of_descriptors_keep_nobody_waiting_and_leave_nothing_behind() {
         let frames = [MAX_DESCRIPTORS, 0, 3].map(|announced| frame(7, &body, announced));
         for frame in frames.iter().cycle().take(150) {
             let mut wire = Wire::connect(&sandbox);
-            // If they come faster than they can be closed, it is as one who has sent too many that it is refused, perhaps
-            // before it has sent anything.
+            // If they come faster than they can be closed, it is as one who has sent too many that it is refused,
+            // perhaps before it has sent anything.
             let _ = stdio::send(&wire.stream, frame, &many);
             match wire.receive() {
                 (7, Response::Refused(refusal)) => assert_eq!(refusal.code, Code::BadMsg, "{refusal:?}"),

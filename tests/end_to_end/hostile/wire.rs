@@ -168,8 +168,8 @@ pub(super) fn daemon(config: &str) -> Sandbox {
 
 /// Starts such a daemon with these options.
 ///
-/// Its heap gives back what is free at its end: glibc would keep up to 16 MiB more after the first long request that it has
-/// freed, or nothing, as chance has laid the pieces, and nobody could tell that from a leak.
+/// Its heap gives back what is free at its end: glibc would keep up to 16 MiB more after the first long request that
+/// it has freed, or nothing, as chance has laid the pieces, and nobody could tell that from a leak.
 pub(super) fn daemon_with(config: &str, options: &[&str]) -> Sandbox {
     let mut sandbox = Sandbox::new(&allowing_us(config));
     let mut command = sandbox.command();

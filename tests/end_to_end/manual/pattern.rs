@@ -111,7 +111,8 @@ fn tokens(line: &str) -> Vec<String> {
     tokens
 }
 
-/// Returns how long the time of day at the beginning of a text is, such as `2026-11-23T20:05:01.123Z`; 0 if there is none.
+/// Returns how long the time of day at the beginning of a text is, such as `2026-11-23T20:05:01.123Z`; 0 if there is
+/// none.
 fn time(text: &str) -> usize {
     const SHAPE: &[u8] = b"dddd-dd-ddTdd:dd:dd";
     let bytes = text.as_bytes();

@@ -48,8 +48,8 @@ impl Place {
         place
     }
 
-    /// Puts procmgr where shells find it, with a file at its usual place for it to read. Other users may be unable to enter
-    /// the folder that it was built in.
+    /// Puts procmgr where shells find it, with a file at its usual place for it to read. Other users may be unable to
+    /// enter the folder that it was built in.
     fn install(&self, for_others: bool) {
         let (from, to) = (PathBuf::from(procmgr().get_program()), self.sandbox.path("usr/local/lib/procmgr"));
         if for_others {
@@ -63,7 +63,8 @@ impl Place {
         self.put("/usr/local/bin/procmgr", wrapper, 0o755).unwrap();
     }
 
-    /// Writes the configuration, with the socket in this folder and all allowed to whoever plays, if it does not say otherwise.
+    /// Writes the configuration, with the socket in this folder and all allowed to whoever plays, if it does not say
+    /// otherwise.
     pub(super) fn configure(&self, text: &str) {
         let says = |key| text.lines().any(|line: &str| line.starts_with(key));
         let mut lines = Vec::new();

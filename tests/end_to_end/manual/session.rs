@@ -15,8 +15,8 @@ use crate::manual::document::{Block, Kind, Session, Step, sessions};
 use crate::manual::pattern::Pids;
 use crate::manual::place::{Place, is_installed};
 
-/// Plays a session; one that cannot be played here is skipped, and said to be. What was started may go on to write for as
-/// long as there is patience, and lists may become what is shown.
+/// Plays a session; one that cannot be played here is skipped, and said to be. What was started may go on to write
+/// for as long as there is patience, and lists may become what is shown.
 ///
 /// # Errors
 /// What was not as it is shown, and where.
@@ -176,8 +176,8 @@ impl Drop for Player {
     }
 }
 
-/// Returns whether a command only asks, so that it may be asked again until the answer is the one that is shown: readers
-/// are slower than tests.
+/// Returns whether a command only asks, so that it may be asked again until the answer is the one that is shown:
+/// readers are slower than tests.
 fn is_question(command: &str) -> bool {
     let words: Vec<&str> = command.split_whitespace().collect();
     let asks = match words[..] {

@@ -42,8 +42,8 @@ impl Left {
         self.list()
     }
 
-    /// Has a daemon find what there is, and returns what it makes of the programs. It is gone afterwards, and has done the
-    /// processes no harm.
+    /// Has a daemon find what there is, and returns what it makes of the programs. It is gone afterwards, and has
+    /// done the processes no harm.
     #[track_caller]
     pub(super) fn list(&mut self) -> String {
         self.sandbox.start_next_daemon(&[]);

@@ -14,7 +14,8 @@ use crate::succession::{LASTING, is_code_or_unknown};
 const LOST: &str = "WARN: cannot keep the state in ";
 const KEPT: &str = "NOTE: the state is kept in ";
 
-/// Asserts that a daemon whose state cannot be written says so once and does its work, and that nothing is lost after `mend`.
+/// Asserts that a daemon whose state cannot be written says so once and does its work, and that nothing is lost after
+/// `mend`.
 #[track_caller]
 fn assert_goes_on(mut sandbox: Sandbox, mend: impl FnOnce(&Sandbox)) {
     sandbox.start_next_daemon(&[]);

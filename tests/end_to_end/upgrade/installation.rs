@@ -9,7 +9,8 @@ use std::process::Command;
 use crate::harness::{Sandbox, allowing_us, procmgr, run};
 
 impl Sandbox {
-    /// Makes a folder with this configuration, which allows us every action, and an executable, and starts a daemon there.
+    /// Makes a folder with this configuration, which allows us every action, and an executable, and starts a daemon
+    /// there.
     pub(crate) fn with_installed_daemon(config: &str) -> Self {
         let mut sandbox = Self::installed(config);
         sandbox.start_installed_daemon();
@@ -49,7 +50,8 @@ impl Sandbox {
     /// Puts a copy of procmgr into the folder under this name, in place of what is there.
     pub(crate) fn install(&self, name: &str) {
         let executable = procmgr().get_program().to_owned();
-        // Another process writes it: as long as it is open for writing, by a child of ours for one, nobody can execute it.
+        // Another process writes it: as long as it is open for writing, by a child of ours for one, nobody can
+        // execute it.
         let copied = run(Command::new("cp").arg(executable).arg(self.path("draft")));
         assert_eq!(copied.code, 0, "{}", copied.stderr);
         fs::rename(self.path("draft"), self.path(name)).unwrap();

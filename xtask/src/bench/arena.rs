@@ -117,8 +117,8 @@ impl Arena {
         command
     }
 
-    /// Prepares each, the floor included, and measures all of them by turns, so many rounds. Who is neither the floor nor
-    /// procmgr may fail.
+    /// Prepares each, the floor included, and measures all of them by turns, so many rounds. Who is neither the floor
+    /// nor procmgr may fail.
     pub(super) fn contest<T, const N: usize>(
         &self,
         rounds: u32,

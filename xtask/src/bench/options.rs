@@ -87,7 +87,8 @@ pub(super) struct Extent {
     /// How many scripts are run, and how many files read, before memory may not have grown.
     pub(super) scripts: u32,
     pub(super) reloads: u32,
-    /// How many requests are in the life of a daemon of which something is counted, and how many more in that of another.
+    /// How many requests are in the life of a daemon of which something is counted, and how many more in that of
+    /// another.
     pub(super) counted: u32,
     /// How long nothing has to happen.
     pub(super) idle: Duration,

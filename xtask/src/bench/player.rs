@@ -1,4 +1,5 @@
-//! Processes that take part in a benchmark: told what to do by lines on standard input, heard by lines on standard output.
+//! Processes that take part in a benchmark: told what to do by lines on standard input, heard by lines on standard
+//! output.
 //!
 //! What they do is not known here.
 

@@ -59,8 +59,8 @@ pub(super) struct Edition {
 pub(super) fn gather(count: usize, clients: usize, random: &mut Random) -> Vec<Program> {
     let program = |number: usize| {
         let traits = KINDS[number % KINDS.len()];
-        // Nobody but its own client restarts a program by a script: stopped before it has done its work, the script would
-        // leave the old process to nobody.
+        // Nobody but its own client restarts a program by a script: stopped before it has done its work, the script
+        // would leave the old process to nobody.
         let is_shared = number % 10 == 9 && !traits.contains(&Trait::RestartScript);
         let keeper = if is_shared { Keeper::All } else { Keeper::Client(number % clients) };
         Program { name: format!("p{number:02}"), traits, keeper, life: 200 + random.below(4000) }

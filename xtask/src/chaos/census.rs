@@ -22,8 +22,8 @@ impl Mark {
         Self(word.to_owned())
     }
 
-    /// Returns the command line by which a process is recognised as one of a program; it is to be run in the folder of the
-    /// stage.
+    /// Returns the command line by which a process is recognised as one of a program; it is to be run in the folder
+    /// of the stage.
     pub(super) fn command(&self, program: &str) -> String {
         format!("{EXECUTABLE} {} {} {program}", PART.join(" "), self.0)
     }

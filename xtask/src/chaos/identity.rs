@@ -49,7 +49,8 @@ impl fmt::Display for Identity {
     }
 }
 
-/// Ends the process that has a PID, if that is the one that is meant. It is asked while no other can get the PID unnoticed.
+/// Ends the process that has a PID, if that is the one that is meant. It is asked while no other can get the PID
+/// unnoticed.
 pub(super) fn end_if(pid: u32, blow: Blow, is_meant: impl FnOnce() -> bool) -> io::Result<()> {
     let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
     let process = match pidfd_open(raw, PidfdFlags::empty()) {

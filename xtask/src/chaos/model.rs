@@ -102,8 +102,8 @@ impl Known<'_> {
         }
     }
 
-    /// Returns what is to be believed after a request that the daemon has not lived to answer: it was carried out, or not
-    /// even begun. In between there is nothing, for what a killed daemon has begun its successor brings to its end.
+    /// Returns what is to be believed after a request that the daemon has not lived to answer: it was carried out, or
+    /// not even begun. In between there is nothing, for what a killed daemon has begun its successor brings to its end.
     pub(super) fn without_answer(self, action: Action) -> Belief {
         if self.program.keeper == Keeper::All {
             return Belief::Unknown;

@@ -19,8 +19,8 @@ use crate::chaos::diary::{self, Note, Word};
 use crate::chaos::identity::{Blow, Identity, end_if};
 use crate::chaos::scene::Scene;
 
-/// Lives as a process of a program, until somebody ends it or its life is over: so many milliseconds, or for ever. With a
-/// PID, it first ends the process that was the program before, and waits for that.
+/// Lives as a process of a program, until somebody ends it or its life is over: so many milliseconds, or for ever.
+/// With a PID, it first ends the process that was the program before, and waits for that.
 pub(super) fn live(mark: &str, program: &str, life: &str, former: Option<&str>) -> Result<(), String> {
     let scene = Scene::new(Path::new("."));
     let cannot = |error: io::Error| format!("{program} cannot live: {error}");

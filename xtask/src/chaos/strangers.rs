@@ -1,7 +1,7 @@
 //! Strangers: processes that are nobody's program, come and go all the time, and end by any signal that ends a process.
 //!
-//! Each ends well when its standard input does, so another end is somebody's doing. Whose PIDs they ought to have, they are
-//! told.
+//! Each ends well when its standard input does, so another end is somebody's doing. Whose PIDs they ought to have,
+//! they are told.
 
 use std::fs;
 use std::io;

@@ -1,7 +1,7 @@
 //! A subscription: what it tells must be the truth, all of it, and nothing but that.
 //!
-//! Three things hold it to that: each event must be able to follow the one before, the last one must be what is the case,
-//! and each birth that a program has noted by itself must have been told.
+//! Three things hold it to that: each event must be able to follow the one before, the last one must be what is the
+//! case, and each birth that a program has noted by itself must have been told.
 
 use std::collections::HashMap;
 use std::io;

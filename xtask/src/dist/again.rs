@@ -1,4 +1,5 @@
-//! The packages once more: in another folder, from the sources of all crates, without network; and whether they are the same.
+//! The packages once more: in another folder, from the sources of all crates, without network; and whether they are
+//! the same.
 //!
 //! How packages are made is not known here.
 

@@ -65,7 +65,8 @@ fn asks_name_services(binary: &[u8]) -> bool {
     binary.windows(file.len()).any(|window| window == file)
 }
 
-/// Returns the compiler's flags, as cargo wants them: names of folders are replaced by ones that are the same everywhere.
+/// Returns the compiler's flags, as cargo wants them: names of folders are replaced by ones that are the same
+/// everywhere.
 fn flags(release: &Release) -> Result<OsString, String> {
     let mut flags = OsString::new();
     for (folder, name) in folders(release)? {

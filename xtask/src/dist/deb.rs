@@ -78,7 +78,8 @@ fn version(release: &Release) -> String {
     format!("{}-1", release.version)
 }
 
-/// Asks Debian's tools which packages bring the libraries of the executable. Beside those, its scripts need what they name.
+/// Asks Debian's tools which packages bring the libraries of the executable. Beside those, its scripts need what they
+/// name.
 fn depends(release: &Release, binary: &Path) -> Result<String, String> {
     let folder = release.folder.join("trees/shlibs");
     fs::create_dir_all(folder.join("debian")).map_err(because("make a folder for dpkg-shlibdeps"))?;
@@ -117,7 +118,8 @@ fn changelog(release: &Release) -> Result<String, String> {
     ))
 }
 
-/// Returns what the package says about licences, as Debian's machines read it. The texts of others' are in another file.
+/// Returns what the package says about licences, as Debian's machines read it. The texts of others' are in another
+/// file.
 fn copyright(release: &Release, inventory: &Inventory) -> Result<String, String> {
     let own = fs::read_to_string(release.root.join("LICENSE")).map_err(because("read LICENSE"))?;
     let mut lines = own.lines().skip_while(|line| !line.starts_with("Copyright"));
@@ -143,7 +145,8 @@ fn copyright(release: &Release, inventory: &Inventory) -> Result<String, String>
     Ok(text)
 }
 
-/// Returns the licence that we take a crate under, by the name that Debian has for it; none if it needs another text than ours.
+/// Returns the licence that we take a crate under, by the name that Debian has for it; none if it needs another text
+/// than ours.
 fn debian_licence(expression: &str) -> Option<&'static str> {
     licence::is_satisfied(expression, &["MIT"]).then_some("Expat")
 }

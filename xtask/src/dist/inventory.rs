@@ -72,7 +72,8 @@ impl Inventory {
         &self.compiler
     }
 
-    /// Returns the list for people: each crate, the licence texts that come with it, and what is to be told of libraries.
+    /// Returns the list for people: each crate, the licence texts that come with it, and what is to be told of
+    /// libraries.
     pub(super) fn texts(&self, libraries: &[Library]) -> Result<String, String> {
         let mut list = format!(
             "procmgr {} is under the MIT licence. In its executable are these crates of other people, and the\n\
@@ -129,8 +130,8 @@ impl Inventory {
 }
 
 impl Crate {
-    /// Returns the texts of the licences that come with the crate, without that of Apache, which asks for no more than to
-    /// be named, unless it is the only one.
+    /// Returns the texts of the licences that come with the crate, without that of Apache, which asks for no more
+    /// than to be named, unless it is the only one.
     fn texts(&self) -> Result<Vec<String>, String> {
         let cannot = because(format!("read the licence of {}", self.name));
         let mut names: Vec<String> = Vec::new();
@@ -183,8 +184,8 @@ fn component(library: &Library) -> Value {
     })
 }
 
-/// Asks cargo which crates, by name and version, the executable is linked from. Those that only write code at build time,
-/// or that only tests need, are none of them.
+/// Asks cargo which crates, by name and version, the executable is linked from. Those that only write code at build
+/// time, or that only tests need, are none of them.
 fn linked(release: &Release) -> Result<BTreeSet<(String, String)>, String> {
     let options = ["tree", "--locked", "--package", "procmgr", "--edges", "normal,no-proc-macro"];
     let tree = run(cargo().current_dir(&release.root).args(options).args(["--prefix", "none"]))?;

@@ -1,5 +1,5 @@
-//! What is linked into an executable and is no crate: the standard library of Rust, parts of GCC, and the C library if it is
-//! brought along. What their licences want to be told.
+//! What is linked into an executable and is no crate: the standard library of Rust, parts of GCC, and the C library
+//! if it is brought along. What their licences want to be told.
 //!
 //! Crates are not known here.
 

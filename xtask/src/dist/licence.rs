@@ -11,8 +11,8 @@ pub(super) fn allowed(deny: &str) -> Vec<&str> {
     list.split('"').skip(1).step_by(2).collect()
 }
 
-/// Returns whether an expression, such as `(MIT OR Apache-2.0) AND Unicode-3.0`, can be satisfied by allowed licences. What
-/// is no expression cannot.
+/// Returns whether an expression, such as `(MIT OR Apache-2.0) AND Unicode-3.0`, can be satisfied by allowed
+/// licences. What is no expression cannot.
 pub(super) fn is_satisfied(expression: &str, allowed: &[&str]) -> bool {
     // The slash is what older crates say for OR.
     let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");

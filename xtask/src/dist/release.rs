@@ -49,7 +49,8 @@ impl Release {
         })
     }
 
-    /// Returns a release that could have come before this one, of the same sources, with its packages in a folder below.
+    /// Returns a release that could have come before this one, of the same sources, with its packages in a folder
+    /// below.
     pub(super) fn former(&self) -> Self {
         // To Debian and to RPM, a tilde is what comes before.
         let version = format!("{}~former", self.version);

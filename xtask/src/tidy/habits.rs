@@ -9,6 +9,8 @@ use crate::tidy::rust::Source;
 /// Code that is unfinished, or a test that is not run.
 const LEFTOVERS: [&str; 4] = ["todo!", "unimplemented!", "dbg!", "#[ignore"];
 
+const WIDTH: usize = 120;
+
 /// A file begins with what lives in it.
 pub(super) fn headers(repository: &Repository) -> Vec<Violation> {
     let sources = repository.ending_in(".rs").filter(|file| !file.text.starts_with("//!"));
@@ -53,6 +55,22 @@ pub(super) fn leftovers(repository: &Repository) -> Vec<Violation> {
                 violations.push(Violation::new(&source.file.path, number, text));
             }
         }
+    }
+    violations
+}
+
+/// No comment is wider than this; the code is kept narrower by the formatter. A row of a table cannot be broken.
+pub(super) fn width(repository: &Repository) -> Vec<Violation> {
+    let too_wide = |line: &str| {
+        let comment =
+            line.trim_start().strip_prefix("//").map(|rest| rest.trim_start_matches(['/', '!', ' ']));
+        line.chars().count() > WIDTH && comment.is_some_and(|text| !text.starts_with('|'))
+    };
+    let mut violations = Vec::new();
+    for file in repository.ending_in(".rs") {
+        let wide = file.text.lines().zip(1..).filter(|(line, _)| too_wide(line));
+        let text = format!("a comment of more than {WIDTH} columns");
+        violations.extend(wide.map(|(_, number)| Violation::new(&file.path, number, &text)));
     }
     violations
 }
@@ -117,6 +135,15 @@ mod tests {
     fn only_tests_may_unwrap() {
         let text = "fn f() {\n    g().unwrap();\n}\n#[cfg(test)]\nmod tests {\n    fn t() {\n        g().unwrap();\n    }\n}\n";
         assert_eq!(lines(leftovers, text), [2]);
+    }
+
+    #[test]
+    fn a_comment_that_is_too_wide_is_found() {
+        let long = "x ".repeat(58);
+        let text = format!(
+            "//! {long}\n    //! {long}\n// {long}xy\nlet x = \"// {long}\"; // {long}\n/// | {long} |\n"
+        );
+        assert_eq!(lines(width, &text), [2, 3]);
     }
 
     #[test]

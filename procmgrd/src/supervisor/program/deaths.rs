@@ -111,8 +111,8 @@ enum Sequel {
 /// Returns what follows a death after so many restarts in a row, the last of which has led to a run of that length.
 ///
 /// A run is stable, and the row ends with it, if it has lasted as long as the longest pause that may be: what lives for
-/// less would have been down for longer than up. Of a run of which it is not known how long it has lasted neither good nor
-/// bad is thought.
+/// less would have been down for longer than up. Of a run of which it is not known how long it has lasted neither
+/// good nor bad is thought.
 fn sequel(definition: &Definition, row: u32, lasted: Option<Duration>) -> Sequel {
     let Some(first) = definition.restart_delay else { return Sequel::Rest };
     let longest = definition.restart_max_delay.filter(|longest| *longest > first).unwrap_or(first);
@@ -124,8 +124,8 @@ fn sequel(definition: &Definition, row: u32, lasted: Option<Duration>) -> Sequel
     Sequel::Restart(Restart { delay: pause(first, longest, number), number })
 }
 
-/// Returns how long the pause is ahead of the restart of that number in a row: the pauses double, from the first up to the
-/// longest one.
+/// Returns how long the pause is ahead of the restart of that number in a row: the pauses double, from the first up
+/// to the longest one.
 fn pause(first: Duration, longest: Duration, number: u32) -> Duration {
     let factor = 1_u32.checked_shl(number.saturating_sub(1));
     factor.and_then(|factor| first.checked_mul(factor)).map_or(longest, |pause| pause.min(longest))

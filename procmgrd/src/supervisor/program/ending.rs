@@ -59,8 +59,8 @@ impl<S: Clone> Program<S> {
         }
     }
 
-    /// Takes back a stop, or the restart that began with it, whose script could not be executed. A daemon that ends does
-    /// without the script, and what has been killed is not taken back.
+    /// Takes back a stop, or the restart that began with it, whose script could not be executed. A daemon that ends
+    /// does without the script, and what has been killed is not taken back.
     pub(super) fn stop_failed(&mut self, job: &Job, reason: &str, effects: &mut Vec<Effect<S>>) {
         if job.caller.is_none() {
             let (program, reason) = (self.name.clone(), reason.to_owned());

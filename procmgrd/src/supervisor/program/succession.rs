@@ -53,7 +53,8 @@ impl<S: Clone> Program<S> {
         Past { restarts, row, last_exit }
     }
 
-    /// Makes of a program that is down what an earlier daemon has left on record; what was under way goes on, for nobody.
+    /// Makes of a program that is down what an earlier daemon has left on record; what was under way goes on, for
+    /// nobody.
     pub(crate) fn recall(
         &mut self,
         now: Timestamp,

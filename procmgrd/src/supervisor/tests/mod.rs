@@ -74,8 +74,8 @@ struct World {
     /// What subscribers were told. It follows from what the programs are, whatever has led there, so the effects that
     /// tests compare are without it, and `subscriptions` alone looks at it.
     published: Vec<Change>,
-    /// What is on record, and what each process that is to become a main process was to put there. The effects that tests
-    /// compare are without it, and `memories` alone looks at it.
+    /// What is on record, and what each process that is to become a main process was to put there. The effects that
+    /// tests compare are without it, and `memories` alone looks at it.
     remembered: Vec<(ProgramName, Memory)>,
     signatures: Vec<Memory>,
 }
@@ -216,8 +216,8 @@ impl World {
         effects
     }
 
-    /// Puts these definitions in force. Of what that changes, the effects tell names only; the rest is told by a preview as
-    /// well, and compared there.
+    /// Puts these definitions in force. Of what that changes, the effects tell names only; the rest is told by a
+    /// preview as well, and compared there.
     fn configure(&mut self, programs: &[&Definition]) -> Effects {
         let loaded = Loaded { config: config(programs), remarks: Vec::new() };
         let mut effects = self.configured(None, Ok(loaded));

@@ -1,6 +1,7 @@
 //! Who may do what, what cannot be asked for at all, and what the daemon itself is asked.
 //!
-//! How one peer is judged by one rule is tested beside `access`; refusals that a state is the reason for, in `requests`.
+//! How one peer is judged by one rule is tested beside `access`; refusals that a state is the reason for, in
+//! `requests`.
 
 use procmgr_config::Action::{self, Reload, Restart, Signal, Start, Status, Stop};
 use procmgr_config::{Allowed, Gid, Membership};

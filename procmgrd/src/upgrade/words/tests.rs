@@ -109,8 +109,8 @@ impl World {
     }
 }
 
-/// Returns what is on record with one instant in the place of that of the start, if that is the same one: instants are told
-/// by two looks at the clock.
+/// Returns what is on record with one instant in the place of that of the start, if that is the same one: instants
+/// are told by two looks at the clock.
 fn at(instant: Instant, memory: Memory) -> Memory {
     let Memory::Running(running) = memory else { return memory };
     let since = running.since.expect("it is known");

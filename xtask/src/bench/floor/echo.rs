@@ -1,7 +1,7 @@
 //! The floor of a request: a server that takes so many bytes, with descriptors, and sends others back.
 //!
-//! Like any server that knows whom it serves it asks for the credentials of each peer. Of what comes it looks at nothing:
-//! what it does with the descriptors is settled beforehand, and the same for all.
+//! Like any server that knows whom it serves it asks for the credentials of each peer. Of what comes it looks at
+//! nothing: what it does with the descriptors is settled beforehand, and the same for all.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -37,8 +37,8 @@ pub(in crate::bench) struct Echo {
 pub(in crate::bench) enum Labour {
     /// Closes them before it answers. Whoever has sent something that takes its time keeps everybody waiting.
     CloseAtOnce,
-    /// Closes them in another thread, after the answer, so that nobody else has to wait; and receives the header and the
-    /// body of a request apart, so that none of the next one can come with it.
+    /// Closes them in another thread, after the answer, so that nobody else has to wait; and receives the header and
+    /// the body of a request apart, so that none of the next one can come with it.
     TakeCare,
     /// Lends them to a shell that does nothing, and answers at its end.
     RunScript,
@@ -57,7 +57,8 @@ impl Labour {
 }
 
 impl Echo {
-    /// Starts a server that answers to each request of this kind what a daemon has answered, and may keep programs alive.
+    /// Starts a server that answers to each request of this kind what a daemon has answered, and may keep programs
+    /// alive.
     pub(in crate::bench) fn start(
         arena: &Arena,
         request: &str,

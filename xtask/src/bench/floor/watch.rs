@@ -19,8 +19,8 @@ impl Watch {
 
     /// Adds one, and returns its number.
     ///
-    /// It has to be removed before it is closed: a shell that is being started has a copy of it for a moment, so that the
-    /// kernel would go on to tell of it, by a number that is another's by then.
+    /// It has to be removed before it is closed: a shell that is being started has a copy of it for a moment, so that
+    /// the kernel would go on to tell of it, by a number that is another's by then.
     pub(super) fn add(&self, descriptor: &(impl AsFd + AsRawFd)) -> io::Result<u64> {
         let number = u64::try_from(descriptor.as_raw_fd()).unwrap_or(u64::MAX);
         epoll::add(&self.0, descriptor, epoll::EventData::new_u64(number), epoll::EventFlags::IN)?;

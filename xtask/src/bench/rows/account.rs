@@ -1,4 +1,5 @@
-//! What a request costs, counted instead of timed: system calls, as `strace` sees them, and instructions, as `valgrind` does.
+//! What a request costs, counted instead of timed: system calls, as `strace` sees them, and instructions, as
+//! `valgrind` does.
 //!
 //! Where one of these is not installed, its figures are missing.
 
@@ -99,8 +100,8 @@ impl Counter {
             .is_ok_and(|it| it.success())
     }
 
-    /// Returns a command that runs the program, and has its sum written into the file. Of the processes that the program
-    /// runs nothing is counted.
+    /// Returns a command that runs the program, and has its sum written into the file. Of the processes that the
+    /// program runs nothing is counted.
     fn command(self, arena: &Arena, file: &Path, program: &Path) -> Command {
         let mut command = arena.client(Path::new(self.tool()));
         match self {

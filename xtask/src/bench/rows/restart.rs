@@ -77,8 +77,8 @@ impl Mortals {
     }
 }
 
-/// Kills one program after the other, each not before it is back for a while, and returns how much longer than their delay
-/// each has stayed away.
+/// Kills one program after the other, each not before it is back for a while, and returns how much longer than their
+/// delay each has stayed away.
 fn restarts(arena: &Arena, signs: &mut Signs, living: &mut HashMap<u32, Sign>) -> Result<Samples, String> {
     let mut samples = Samples::new();
     let mut killed: HashMap<u32, Instant> = HashMap::new();
