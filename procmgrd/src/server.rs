@@ -1,8 +1,9 @@
-//! All clients: accepting them, bounding what they use, and routing requests in and answers out.
+//! All clients: letting them in, bounding what they use, and routing requests in and answers out.
 //!
 //! What one client says is `connection`'s business, what its requests lead to the supervisor's, and what each user may
 //! use `quota`'s.
 
+mod door;
 pub(crate) mod packed;
 
 use std::io;
@@ -22,22 +23,15 @@ use crate::connection::{Arrival, Connection, Demand};
 use crate::disposal;
 use crate::fairness::take_turns;
 use crate::journal;
-use crate::listener::{Listener, drain};
+use crate::listener::Listener;
 use crate::maps::{Map, Set};
 use crate::news::EventFrame;
-use crate::poll::{Interest, Poller, Ready, Source};
+use crate::poll::{Poller, Ready, Source};
 use crate::quota::{Exceeded, Quotas};
 use crate::register::{Entry, Footprint, Register};
+use crate::server::door::Door;
 use crate::stream::{prepare, turn_away};
 use crate::supervisor::event::{Caller, Peer, Pid, Question};
-
-/// How many clients are accepted in one turn at the most, so that a crowd at the door does not keep those inside
-/// waiting.
-const ACCEPTS_PER_TURN: usize = 64;
-
-/// How long nobody is accepted after the system has refused to, unless a client leaves before: the system as a whole
-/// may be short of what it takes, and nobody tells when it is not any more.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long those from whom nothing is read wait until it is seen whether they can be read from again.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
@@ -52,14 +46,10 @@ pub(crate) struct Incoming {
     pub(crate) demand: Demand,
 }
 
-/// The listening socket and everyone who has connected to it.
+/// The door, and everyone who has come in.
 #[derive(Debug)]
 pub(crate) struct Server {
-    listener: Listener,
-    /// Fewer than there may be connections: whoever is accepted is to be read from before another one takes the place.
-    accepts_per_turn: usize,
-    /// Until when the listener is not waited for, if it is not.
-    paused_until: Option<Instant>,
+    door: Door,
     rows: Map<u64, Row>,
     next_number: u64,
     register: Register,
@@ -89,14 +79,8 @@ pub(crate) struct Remains {
 impl Server {
     /// Serves the clients of a listener, with the descriptors that the daemon may have.
     pub(crate) fn new(listener: Listener, poller: &Poller, descriptors: usize) -> io::Result<Self> {
-        poller.add(listener.socket(), Source::Listener, Interest::READABLE)?;
-        if let Some(watch) = listener.watch() {
-            poller.add(watch, Source::SocketFile, Interest::READABLE)?;
-        }
         Ok(Self {
-            listener,
-            accepts_per_turn: (descriptors / 16).clamp(1, ACCEPTS_PER_TURN),
-            paused_until: None,
+            door: Door::new(listener, poller, descriptors)?,
             rows: Map::default(),
             next_number: 0,
             register: Register::new(descriptors),
@@ -108,22 +92,14 @@ impl Server {
 
     /// Returns where clients connect.
     pub(crate) fn socket_path(&self) -> &Path {
-        self.listener.path()
+        self.door.listener.path()
     }
 
     /// Accepts who has connected, as far as there is room.
     pub(crate) fn accept(&mut self, poller: &Poller, now: Instant) {
-        for _ in 0..self.accepts_per_turn {
-            match self.listener.socket().accept() {
-                Ok((stream, _)) => self.admit(stream, poller, now),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // Those who hung up before they were accepted, and signals.
-                Err(error) if is_passing(&error) => {}
-                Err(error) => {
-                    journal::not_accepting(&error);
-                    return self.pause(poller, now);
-                }
-            }
+        for _ in 0..self.door.accepts_per_turn {
+            let Some(stream) = self.door.accept(poller, now) else { return };
+            self.admit(stream, poller, now);
         }
     }
 
@@ -227,33 +203,21 @@ impl Server {
                 self.settle(number, poller, now);
             }
         }
-        if self.paused_until.is_some_and(|until| until <= now) {
-            self.resume(poller);
+        if self.door.shut_until.is_some_and(|until| until <= now) {
+            self.door.open(poller);
         }
     }
 
     /// Returns when [`Server::expire`] is wanted, if ever.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.register.next_deadline().into_iter().chain(self.looks_again_at).chain(self.paused_until).min()
+        self.register.next_deadline().into_iter().chain(self.looks_again_at).chain(self.door.shut_until).min()
     }
 
     /// Makes the socket file anew if it is gone.
     pub(crate) fn restore_socket(&mut self, poller: &Poller, now: Instant) {
-        match self.listener.restore() {
-            Ok(None) => {}
-            Ok(Some(former)) => {
-                journal::socket_restored(self.listener.path());
-                for stream in drain(&former) {
-                    self.admit(stream, poller, now);
-                }
-                let _ = poller.remove(&former);
-                // Who has connected since is closed with it, and what was sent over that.
-                disposal::later(former, None);
-                self.paused_until = Some(now);
-            }
-            Err(error) => journal::socket_lost(&error),
+        for stream in self.door.restore(poller, now) {
+            self.admit(stream, poller, now);
         }
-        self.resume(poller);
     }
 
     /// Stops serving: removes the socket file, frees its place for the next daemon, ends the subscriptions, and then
@@ -261,9 +225,9 @@ impl Server {
     ///
     /// Returns what the end of the process has to close: clients wait for that, and only then it waits for nobody.
     pub(crate) fn end(self, last: Option<Caller>, now: Instant) -> Remains {
-        let Self { listener, mut rows, .. } = self;
-        let socket = listener.socket().try_clone().ok();
-        drop(listener);
+        let Self { door, mut rows, .. } = self;
+        let socket = door.listener.socket().try_clone().ok();
+        drop(door);
         for Row { connection, .. } in rows.values_mut() {
             connection.unsubscribe(Refusal::new(Code::Shutdown, "the daemon ends"), now);
         }
@@ -391,20 +355,7 @@ impl Server {
         self.register.leave(Entry { number, uid }, recorded);
         let _ = poller.remove(&connection);
         connection.close(&self.register.quotas.account(uid));
-        self.resume(poller);
-    }
-
-    fn pause(&mut self, poller: &Poller, now: Instant) {
-        if self.paused_until.is_none() && poller.remove(self.listener.socket()).is_ok() {
-            self.paused_until = Some(now + PAUSE);
-        }
-    }
-
-    fn resume(&mut self, poller: &Poller) {
-        let listener = self.listener.socket();
-        if self.paused_until.is_some() && poller.add(listener, Source::Listener, Interest::READABLE).is_ok() {
-            self.paused_until = None;
-        }
+        self.door.open(poller);
     }
 }
 
@@ -419,11 +370,6 @@ fn hold_if_crowded(
         connection.hold(exceeded.reason(), now);
         looks_again_at.get_or_insert(now + BETWEEN_LOOKS);
     }
-}
-
-/// Returns whether accepting may succeed the next time although nobody has left.
-fn is_passing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted)
 }
 
 fn peer_of(stream: &UnixStream) -> nix::Result<Peer> {

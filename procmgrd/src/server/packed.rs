@@ -17,6 +17,7 @@ use crate::packed::{PackedCaller, counter, senseless};
 use crate::parcel::{Packer, Unpacker};
 use crate::poll::{Poller, Source};
 use crate::register::{Entry, Footprint};
+use crate::server::door::Door;
 use crate::server::{Row, Server};
 use crate::supervisor::event::Peer;
 
@@ -45,8 +46,7 @@ impl Server {
         let next_number = counter(next_number, connections.iter().map(|(number, _)| *number))?;
         let mut server = Self { next_number, ..Self::new(listener, poller, descriptors)? };
         if let Some(until) = paused_until {
-            poller.remove(server.listener.socket())?;
-            server.paused_until = Some(unpacker.instant(until));
+            server.door.shut(unpacker.instant(until), poller)?;
         }
         server.register.quotas.unpack(under_way);
         for (number, connection) in connections {
@@ -61,7 +61,7 @@ impl Server {
 
     /// Makes what was handed on this process's own, when there is no other one any more that it is to be for.
     pub(crate) fn claim(&mut self, poller: &Poller, now: Instant) -> io::Result<()> {
-        self.listener.claim()?;
+        self.door.listener.claim()?;
         // The file may have gone while nobody watched it.
         self.restore_socket(poller, now);
         Ok(())
@@ -75,9 +75,7 @@ impl Server {
     /// Packs all there is.
     pub(crate) fn pack<'a>(&'a self, packer: &mut Packer<'a>) -> PackedServer {
         let Self {
-            listener,
-            accepts_per_turn: _,
-            paused_until,
+            door: Door { listener, accepts_per_turn: _, shut_until },
             rows,
             next_number,
             register,
@@ -89,7 +87,7 @@ impl Server {
         PackedServer {
             connections: connections.collect(),
             listener: listener.pack(packer),
-            paused_until: paused_until.map(|until| packer.moment(until)),
+            paused_until: shut_until.map(|until| packer.moment(until)),
             next_number: *next_number,
             under_way: register.quotas.pack(),
         }
@@ -294,8 +292,8 @@ mod tests {
     fn nobody_is_accepted_before_a_pause_is_over() {
         let mut house = House::new();
         let now = Instant::now();
-        house.server.pause(&house.poller, now);
-        let until = house.server.next_deadline().unwrap();
+        let until = now + Duration::from_secs(60);
+        house.server.door.shut(until, &house.poller).unwrap();
         let _client = UnixStream::connect(house.server.socket_path()).unwrap();
         let mut house = house.rehearse();
         assert_eq!(house.ready(), []);
