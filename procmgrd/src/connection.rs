@@ -5,6 +5,7 @@
 mod demand;
 pub(crate) mod packed;
 
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use crate::journal;
 use crate::maps::Map;
 use crate::news::EventFrame;
 use crate::poll::Interest;
+use crate::quota::{Crowding, Exceeded};
 use crate::reader::{Content, End, Frame, FrameReader};
 use crate::stream;
 use crate::supervisor::event::Peer;
@@ -31,10 +33,6 @@ const HALF_REQUEST: Duration = Duration::from_secs(10);
 
 /// How long a client may take to fetch its answers.
 const UNREAD_ANSWERS: Duration = Duration::from_secs(30);
-
-/// How long a client is not read from because its user has too much here. To be closed takes the daemon a moment, on
-/// a busy machine some milliseconds more; what is there after that is there because its sender wants it to be.
-const HELD: Duration = Duration::from_secs(1);
 
 /// How long a subscriber may take to fetch anything of what it is told: long enough for a terminal that somebody has
 /// stopped, and not for ever, since the connection might be one that nobody holds any more.
@@ -75,13 +73,15 @@ pub(crate) struct Connection {
     answers_end: usize,
     /// Whether the socket took no more when it was tried last.
     is_full: bool,
-    /// Whether the client has gone and fetches no answers. What it has sent before still counts, unless it is held.
+    /// Whether the client has gone and fetches no answers. What it has sent before still counts.
     is_deaf: bool,
     half_request_since: Option<Instant>,
     /// Since when the client has fetched nothing of what is unsent.
     stuck_since: Option<Instant>,
-    /// Since when nothing is read because the user has too much here, and what.
-    held: Option<(Instant, &'static str)>,
+    /// Why nothing is read for now, and how long that may go on.
+    held: Option<Crowding>,
+    /// Whether it has waited, and others are to let it be read from once.
+    has_turn: bool,
     /// When a request came or was answered last, or when the client connected.
     active_at: Instant,
 }
@@ -103,6 +103,7 @@ impl Connection {
             half_request_since: None,
             stuck_since: None,
             held: None,
+            has_turn: false,
             active_at: now,
         }
     }
@@ -128,25 +129,26 @@ impl Connection {
         }
     }
 
-    /// Reads nothing for now, for this reason. Unless that ends soon the client is cut off; one that has gone already
-    /// is at once, for the poller would tell of it all the time.
-    pub(crate) fn hold(&mut self, reason: &'static str, now: Instant) {
-        if !self.is_deaf {
-            self.held.get_or_insert((now, reason));
-        } else if self.reader.is_some() {
-            journal::cut_off(self.peer, reason);
-            self.stop_reading();
-        }
+    /// Reads nothing for now. Unless that ends in time the client is cut off. What one that has gone has sent waits as well.
+    pub(crate) fn hold(&mut self, crowding: Crowding) {
+        self.has_turn = false;
+        self.held.get_or_insert(crowding);
     }
 
-    /// Reads again.
+    /// Reads again, at least once.
     pub(crate) fn release(&mut self) {
         self.held = None;
+        self.has_turn = true;
     }
 
-    /// Returns whether nothing is read for now.
-    pub(crate) fn is_held(&self) -> bool {
-        self.held.is_some()
+    /// Returns why nothing is read for now, if so.
+    pub(crate) fn held_for(&self) -> Option<Exceeded> {
+        self.held.map(|crowding| crowding.exceeded)
+    }
+
+    /// Returns whether it has waited for the next time that it is read from. Only once.
+    pub(crate) fn take_turn(&mut self) -> bool {
+        mem::take(&mut self.has_turn)
     }
 
     /// Answers a request under way.
@@ -252,9 +254,11 @@ impl Connection {
         }
     }
 
-    /// Returns what is to be waited for.
-    pub(crate) fn interest(&self) -> Interest {
-        Interest { readable: self.is_reading(), writable: !self.unsent.is_empty() }
+    /// Returns what is to be waited for. Nothing at all while one waits that has gone: of that the poller would tell all
+    /// the time.
+    pub(crate) fn interest(&self) -> Option<Interest> {
+        let interest = Interest { readable: self.is_reading(), writable: !self.unsent.is_empty() };
+        (!self.is_deaf || self.held.is_none()).then_some(interest)
     }
 
     /// Returns whether the next frame is wanted now.
@@ -282,7 +286,7 @@ impl Connection {
             Some(_) => (since + UNREAD_EVENTS, "events were not fetched in time"),
             None => (since + UNREAD_ANSWERS, "answers were not fetched in time"),
         });
-        let held = self.held.map(|(since, reason)| (since + HELD, reason));
+        let held = self.held.map(|crowding| (crowding.until, crowding.exceeded.reason()));
         half.into_iter().chain(stuck).chain(held).min()
     }
 

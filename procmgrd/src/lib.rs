@@ -49,6 +49,7 @@ mod stream;
 mod supervisor;
 pub mod threads;
 mod upgrade;
+mod waiting;
 mod wards;
 
 use std::env;

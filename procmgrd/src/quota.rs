@@ -2,9 +2,12 @@
 //!
 //! Only counts: what becomes of a client that wants more is `server`'s business.
 
-use procmgr_config::Uid;
+use std::time::{Duration, Instant};
 
-use crate::custody::{Account, Ledger};
+use procmgr_config::Uid;
+use procmgr_proto::frame::MAX_DESCRIPTORS;
+
+use crate::custody::{Account, Excess, Ledger};
 use crate::maps::{Map, Set};
 use crate::packed::PackedCaller;
 use crate::supervisor::event::Caller;
@@ -14,6 +17,11 @@ const MOST_CONNECTIONS_PER_USER: usize = 1024;
 
 /// The standard input, output and error of a script.
 const DESCRIPTORS_PER_CONNECTION: usize = 3;
+
+/// How long too many descriptors are waited for, before those who have sent them are cut off. To be closed takes the
+/// daemon a moment, on a busy machine some milliseconds more; what is there after that is there because its sender
+/// wants it to be.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How many bytes may be kept for all connections of one user: four of the longest requests.
 const BUFFERED_PER_USER: usize = 16 << 20;
@@ -38,8 +46,6 @@ pub(crate) struct Quotas {
     connections: usize,
     /// The descriptors that clients have brought.
     ledger: Ledger,
-    /// How many of them one user may have in our table.
-    descriptors_per_user: usize,
     /// How many of them all users other than root may have.
     descriptors: usize,
 }
@@ -71,6 +77,20 @@ pub(crate) enum Exceeded {
     Subscriptions,
 }
 
+/// That nothing is to be received from a user, and how long that may go on before its connections are cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Crowding {
+    pub(crate) exceeded: Exceeded,
+    pub(crate) until: Instant,
+}
+
+impl Crowding {
+    /// That others are to be received from first.
+    pub(crate) fn behind_others(now: Instant) -> Self {
+        Self { exceeded: Exceeded::AllDescriptors, until: now + PATIENCE }
+    }
+}
+
 impl Exceeded {
     /// Returns the reason, for the client and for the log.
     pub(crate) fn reason(self) -> &'static str {
@@ -95,15 +115,14 @@ impl Quotas {
     pub(crate) fn new(descriptors: usize) -> Self {
         let connections_per_user = (descriptors / 16).clamp(8, MOST_CONNECTIONS_PER_USER);
         let connections = descriptors / 8;
-        let descriptors_per_user = connections_per_user * DESCRIPTORS_PER_CONNECTION;
+        let descriptors = connections * DESCRIPTORS_PER_CONNECTION;
         Self {
             users: Map::default(),
             under_way: Set::default(),
             connections_per_user,
             connections,
-            ledger: Ledger::new(descriptors_per_user),
-            descriptors_per_user,
-            descriptors: connections * DESCRIPTORS_PER_CONNECTION,
+            ledger: Ledger::new(connections_per_user * DESCRIPTORS_PER_CONNECTION, descriptors),
+            descriptors,
         }
     }
 
@@ -206,14 +225,19 @@ impl Quotas {
     ///
     /// How many descriptors come is known when they are here, and it may be 253 at once. A user can exceed this by what
     /// one read brings, not more, if this is asked before each read and after it.
-    pub(crate) fn check_descriptors(&self, uid: Uid) -> Result<(), Exceeded> {
-        if self.ledger.of(uid) > self.descriptors_per_user {
-            Err(Exceeded::Descriptors)
-        } else if uid != Uid::ROOT && self.ledger.of_others() > self.descriptors {
-            Err(Exceeded::AllDescriptors)
-        } else {
-            Ok(())
-        }
+    pub(crate) fn check_descriptors(&self, uid: Uid) -> Result<(), Crowding> {
+        let (exceeded, since) = match self.ledger.excess(uid) {
+            None => return Ok(()),
+            Some(Excess::OfUser(since)) => (Exceeded::Descriptors, since),
+            Some(Excess::OfAll(since)) => (Exceeded::AllDescriptors, since),
+        };
+        Err(Crowding { exceeded, until: since + PATIENCE })
+    }
+
+    /// Returns how many users may be received from at once, each of whom may send as many descriptors as one read
+    /// brings. It is one at least.
+    pub(crate) fn receivable(&self) -> usize {
+        (self.descriptors.saturating_sub(self.ledger.of_others()) / MAX_DESCRIPTORS).max(1)
     }
 
     fn count(&mut self, caller: Caller) {
@@ -271,7 +295,10 @@ mod tests {
         let most = quotas.account(ANNA).charge(48);
         assert_eq!(quotas.check_descriptors(ANNA), Ok(()));
         let more = quotas.account(ANNA).charge(253);
-        assert_eq!(quotas.check_descriptors(ANNA), Err(Exceeded::Descriptors));
+        let begin = Instant::now();
+        let crowding = quotas.check_descriptors(ANNA).unwrap_err();
+        assert_eq!(crowding.exceeded, Exceeded::Descriptors);
+        assert!(crowding.until <= begin + PATIENCE && begin < crowding.until);
         assert_eq!(quotas.check_descriptors(BERT), Ok(()));
         drop(more);
         assert_eq!(quotas.check_descriptors(ANNA), Ok(()));
@@ -285,10 +312,10 @@ mod tests {
         let berts = quotas.account(BERT).charge(48);
         assert_eq!(quotas.check_descriptors(BERT), Ok(()));
         let carls = quotas.account(Uid(3)).charge(1);
-        assert_eq!(quotas.check_descriptors(BERT), Err(Exceeded::AllDescriptors));
+        assert_eq!(quotas.check_descriptors(BERT).map_err(|it| it.exceeded), Err(Exceeded::AllDescriptors));
         assert_eq!(quotas.check_descriptors(Uid::ROOT), Ok(()));
         let roots = quotas.account(Uid::ROOT).charge(49);
-        assert_eq!(quotas.check_descriptors(Uid::ROOT), Err(Exceeded::Descriptors));
+        assert_eq!(quotas.check_descriptors(Uid::ROOT).map_err(|it| it.exceeded), Err(Exceeded::Descriptors));
         drop((annas, carls, roots));
         assert_eq!(quotas.check_descriptors(BERT), Ok(()));
         drop(berts);

@@ -10,7 +10,8 @@ use procmgr_config::Uid;
 use crate::connection::Connection;
 use crate::idle::Idle;
 use crate::poll::Interest;
-use crate::quota::{Exceeded, Quotas};
+use crate::quota::{Crowding, Exceeded, Quotas};
+use crate::waiting::Waiting;
 
 /// A connection, by the number that it alone has ever had, and its user.
 #[derive(Clone, Copy, Debug)]
@@ -22,12 +23,12 @@ pub(crate) struct Entry {
 /// What the records of the server and of the poller know of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Footprint {
-    pub(crate) interest: Interest,
+    pub(crate) interest: Option<Interest>,
     pub(crate) buffered: usize,
     deadline: Option<Instant>,
     idle_since: Option<Instant>,
     is_subscribed: bool,
-    is_held: bool,
+    held_for: Option<Exceeded>,
 }
 
 impl Footprint {
@@ -39,7 +40,7 @@ impl Footprint {
             deadline: connection.deadline().map(|(deadline, _)| deadline),
             idle_since: connection.idle_since(),
             is_subscribed: connection.is_subscribed(),
-            is_held: connection.is_held(),
+            held_for: connection.held_for(),
         }
     }
 }
@@ -51,8 +52,7 @@ pub(crate) struct Register {
     deadlines: BTreeSet<(Instant, u64)>,
     idle: Idle,
     subscribers: BTreeSet<u64>,
-    /// By their users.
-    held: BTreeSet<(Uid, u64)>,
+    waiting: Waiting,
 }
 
 impl Register {
@@ -63,7 +63,7 @@ impl Register {
             deadlines: BTreeSet::new(),
             idle: Idle::default(),
             subscribers: BTreeSet::new(),
-            held: BTreeSet::new(),
+            waiting: Waiting::default(),
         }
     }
 
@@ -115,17 +115,22 @@ impl Register {
         &self.subscribers
     }
 
-    /// Returns whether there are connections from which nothing is read for now.
-    pub(crate) fn holds_any(&self) -> bool {
-        !self.held.is_empty()
+    /// Returns why nothing is to be read from a user now, if that is so: there is too much of it already, or it is the
+    /// turn of others.
+    pub(crate) fn crowding(&self, uid: Uid, now: Instant) -> Option<Crowding> {
+        let is_behind = uid != Uid::ROOT && self.waiting.is_queue();
+        let of_user = self.quotas.check_descriptors(uid).err();
+        of_user.or(is_behind.then(|| Crowding::behind_others(now)))
     }
 
-    /// Returns those of them that may be read from again.
-    pub(crate) fn releasable(&self) -> Vec<u64> {
-        let held: Vec<(Uid, u64)> = self.held.iter().copied().collect();
-        let of_users = held.chunk_by(|(uid, _), (next, _)| uid == next);
-        let released = of_users.filter(|held| self.quotas.check_descriptors(held[0].0).is_ok());
-        released.flatten().map(|(_, number)| *number).collect()
+    /// Returns whether there are connections from which nothing is read for now.
+    pub(crate) fn is_anybody_held(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Returns those of them whose turn it is to be read from.
+    pub(crate) fn turns(&self) -> Vec<u64> {
+        self.waiting.turns(self.quotas.receivable(), |uid| self.quotas.check_descriptors(uid).is_ok())
     }
 
     fn update(&mut self, entry: Entry, before: Option<Footprint>, now: Option<Footprint>) {
@@ -150,10 +155,7 @@ impl Register {
             }
             [true, true] | [false, false] => {}
         }
-        match [before, now].map(|footprint| footprint.is_some_and(|it| it.is_held)) {
-            [false, true] => drop(self.held.insert((uid, number))),
-            [true, false] => drop(self.held.remove(&(uid, number))),
-            [true, true] | [false, false] => {}
-        }
+        let [held_before, held_now] = [before, now].map(|footprint| footprint.and_then(|it| it.held_for));
+        self.waiting.change(uid, number, held_before, held_now);
     }
 }

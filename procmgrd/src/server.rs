@@ -8,7 +8,6 @@ pub(crate) mod packed;
 
 use std::io;
 use std::mem;
-use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -27,7 +26,7 @@ use crate::listener::Listener;
 use crate::maps::{Map, Set};
 use crate::news::EventFrame;
 use crate::poll::{Poller, Ready, Source};
-use crate::quota::{Exceeded, Quotas};
+use crate::quota::{Crowding, Exceeded};
 use crate::register::{Entry, Footprint, Register};
 use crate::server::door::Door;
 use crate::stream::{prepare, turn_away};
@@ -244,18 +243,21 @@ impl Server {
             return disposal::later(stream, None);
         };
         let account = self.register.quotas.account(peer.uid);
-        let mut admission = self.register.quotas.connect(peer.uid, self.rows.len());
-        if admission == Err(Exceeded::AllConnections) && self.make_room(peer.uid, poller, now) {
-            admission = self.register.quotas.connect(peer.uid, self.rows.len());
-        }
+        let crowding = self.register.crowding(peer.uid, now);
+        let admission = match crowding {
+            Some(Crowding { exceeded, until }) if until <= now => Err(exceeded),
+            Some(_) | None => self.find_place(peer.uid, poller, now),
+        };
         if let Err(exceeded) = admission {
             journal::turned_away(peer, exceeded.reason());
             return turn_away(stream, &account, exceeded.reason());
         }
         let number = self.next_number;
         let mut connection = Connection::new(stream, peer, account.clone(), now);
-        hold_if_crowded(&mut connection, &self.register.quotas, &mut self.looks_again_at, now);
-        if poller.add(&connection, Source::Connection(number), connection.interest()).is_err() {
+        if let Some(crowding) = crowding {
+            connection.hold(crowding);
+        }
+        if watch(&connection, number, poller).is_err() {
             self.register.quotas.disconnect(peer.uid, 0);
             return connection.close(&account);
         }
@@ -263,28 +265,52 @@ impl Server {
         self.register.enter(Entry { number, uid: peer.uid }, recorded);
         self.next_number += 1;
         self.rows.insert(number, Row { connection, recorded });
+        self.look_again(now);
     }
 
-    /// Reads from a connection, unless its user has too many descriptors here. Whoever has, or has with this, is to
-    /// wait.
+    /// Counts a new connection of a user, if need be in the place of another one.
+    fn find_place(&mut self, uid: Uid, poller: &Poller, now: Instant) -> Result<(), Exceeded> {
+        let admission = self.register.quotas.connect(uid, self.rows.len());
+        if admission == Err(Exceeded::AllConnections) && self.make_room(uid, poller, now) {
+            return self.register.quotas.connect(uid, self.rows.len());
+        }
+        admission
+    }
+
+    /// Reads from a connection, unless its user has too many descriptors here, or it is the turn of others. Whoever has
+    /// too many with this is to wait.
     fn read(&mut self, number: u64, now: Instant) -> Option<Arrival> {
-        let Self { rows, register: Register { quotas, .. }, looks_again_at, .. } = self;
-        let connection = &mut rows.get_mut(&number)?.connection;
-        let is_free = quotas.check_descriptors(connection.peer().uid).is_ok();
-        let arrival = if is_free { connection.read(now) } else { None };
-        hold_if_crowded(connection, quotas, looks_again_at, now);
+        let connection = &mut self.rows.get_mut(&number)?.connection;
+        let uid = connection.peer().uid;
+        let crowding = if connection.take_turn() {
+            self.register.quotas.check_descriptors(uid).err()
+        } else {
+            self.register.crowding(uid, now)
+        };
+        let arrival = if crowding.is_none() { connection.read(now) } else { None };
+        if let Some(crowding) = crowding.or_else(|| self.register.quotas.check_descriptors(uid).err()) {
+            connection.hold(crowding);
+        }
         arrival
     }
 
-    /// Reads again from those whose users have had some of their descriptors closed.
+    /// Reads again from those whose turn it is.
     fn release(&mut self, poller: &Poller, now: Instant) {
-        for number in self.register.releasable() {
+        for number in self.register.turns() {
             if let Some(Row { connection, .. }) = self.rows.get_mut(&number) {
                 connection.release();
                 self.settle(number, poller, now);
             }
         }
-        self.looks_again_at = self.register.holds_any().then_some(now + BETWEEN_LOOKS);
+        self.looks_again_at = None;
+        self.look_again(now);
+    }
+
+    /// Has those who are held looked at, as long as there are any.
+    fn look_again(&mut self, now: Instant) {
+        if self.register.is_anybody_held() {
+            self.looks_again_at.get_or_insert(now + BETWEEN_LOOKS);
+        }
     }
 
     /// Counts a request. Who has too many under way is refused.
@@ -341,11 +367,20 @@ impl Server {
             connection.cut_off(exceeded.reason(), now);
             return self.settle(number, poller, now);
         }
-        if connection.is_finished() {
+        let is_over = connection.is_finished() || {
+            let source = Source::Connection(number);
+            let told_of = match (before.interest, recorded.interest) {
+                (Some(before), Some(now)) if before != now => poller.change(&connection, source, now),
+                (None, Some(now)) => poller.add(&connection, source, now),
+                (Some(_), None) => poller.remove(&connection),
+                (Some(_), Some(_)) | (None, None) => Ok(()),
+            };
+            told_of.is_err()
+        };
+        if is_over {
             self.close(number, poller);
-        } else if before.interest != recorded.interest {
-            let _ = poller.change(connection.as_fd(), Source::Connection(number), recorded.interest);
         }
+        self.look_again(now);
     }
 
     /// Closes a connection that has just been settled.
@@ -359,20 +394,16 @@ impl Server {
     }
 }
 
-/// Has a connection wait if its user has too many descriptors here: perhaps nobody has had the time to close them.
-fn hold_if_crowded(
-    connection: &mut Connection,
-    quotas: &Quotas,
-    looks_again_at: &mut Option<Instant>,
-    now: Instant,
-) {
-    if let Err(exceeded) = quotas.check_descriptors(connection.peer().uid) {
-        connection.hold(exceeded.reason(), now);
-        looks_again_at.get_or_insert(now + BETWEEN_LOOKS);
-    }
+/// Has the poller tell of a connection, if there is anything to be waited for.
+fn watch(connection: &Connection, number: u64, poller: &Poller) -> io::Result<()> {
+    let interest = connection.interest();
+    interest.map_or(Ok(()), |interest| poller.add(connection, Source::Connection(number), interest))
 }
 
 fn peer_of(stream: &UnixStream) -> nix::Result<Peer> {
     let credentials = getsockopt(stream, PeerCredentials)?;
     Ok(Peer { pid: Pid(credentials.pid()), uid: Uid(credentials.uid()), gid: Gid(credentials.gid()) })
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,6 +79,7 @@ impl Connection {
             stuck_since: stuck_since.map(|since| unpacker.instant(since)),
             // Whoever has too much here is found out anew.
             held: None,
+            has_turn: false,
             active_at: unpacker.instant(active_at),
         })
     }
@@ -99,6 +100,7 @@ impl Connection {
             half_request_since,
             stuck_since,
             held: _,
+            has_turn: _,
             active_at,
         } = self;
         PackedConnection {
@@ -149,14 +151,14 @@ mod tests {
             let (client, stream) = UnixStream::pair().unwrap();
             prepare(&stream).unwrap();
             let peer = Peer { pid: Pid(1), uid: Uid(2), gid: Gid(3) };
-            let account = Ledger::new(100).account(peer.uid);
+            let account = Ledger::new(100, 1000).account(peer.uid);
             Self { client, connection: Connection::new(stream, peer, account, Instant::now()) }
         }
 
         fn upgrade(self) -> Self {
             let Self { client, connection } = self;
             let (packed, mut unpacker) = hand_on(connection, Connection::pack);
-            let account = |peer: Peer| Ledger::new(100).account(peer.uid);
+            let account = |peer: Peer| Ledger::new(100, 1000).account(peer.uid);
             Self { client, connection: Connection::unpack(packed, &mut unpacker, account).unwrap() }
         }
 
@@ -329,7 +331,7 @@ mod tests {
             let Pair { client, connection } = Pair::new();
             let (mut packed, mut unpacker) = hand_on(connection, Connection::pack);
             change(&mut packed);
-            let account = |peer: Peer| Ledger::new(100).account(peer.uid);
+            let account = |peer: Peer| Ledger::new(100, 1000).account(peer.uid);
             Connection::unpack(packed, &mut unpacker, account)
                 .map(|connection| Pair { client, connection })
                 .ok()
@@ -350,6 +352,7 @@ mod tests {
         let Pair { client: _client, connection } = Pair::new();
         let (packed, mut unpacker) = hand_on(connection, Connection::pack);
         let packed = PackedConnection { stream: slot, ..packed };
-        Connection::unpack(packed, &mut unpacker, |peer| Ledger::new(100).account(peer.uid)).unwrap_err();
+        Connection::unpack(packed, &mut unpacker, |peer| Ledger::new(100, 1000).account(peer.uid))
+            .unwrap_err();
     }
 }

@@ -134,7 +134,7 @@ fn owners_take_turns() {
 fn sockets_that_wait_take_hardly_any_place() {
     const SOCKETS: usize = 1000;
     let disposal = disposal();
-    let ledger = Ledger::new(100);
+    let ledger = Ledger::new(100, 1000);
     let account = ledger.account(Uid(1));
     let (begun, beginnings) = channel();
     let mut releases = Vec::new();
@@ -181,7 +181,7 @@ fn workers_with_nothing_to_do_are_dismissed_but_for_one() {
 
 #[test]
 fn descriptors_count_until_they_are_closed() {
-    let ledger = Ledger::new(100);
+    let ledger = Ledger::new(100, 1000);
     let (reader, writer) = io::pipe().unwrap();
     let foreign = Foreign::new(vec![writer.into()], &ledger.account(Uid(1)));
     let duplicate = foreign.duplicate().unwrap();
@@ -200,9 +200,9 @@ fn descriptors_count_until_they_are_closed() {
 #[test]
 fn descriptors_that_were_handed_on_count_as_before() {
     let (reader, writer) = io::pipe().unwrap();
-    let former = Foreign::new(vec![writer.into()], &Ledger::new(100).account(Uid(1)));
+    let former = Foreign::new(vec![writer.into()], &Ledger::new(100, 1000).account(Uid(1)));
     let (slots, mut unpacker) = hand_on(former, Foreign::pack);
-    let ledger = Ledger::new(100);
+    let ledger = Ledger::new(100, 1000);
     let foreign = Foreign::unpack(slots, &mut unpacker, &ledger.account(Uid(1))).unwrap();
     assert_eq!((foreign.len(), ledger.of(Uid(1))), (1, 1));
     drop(foreign);

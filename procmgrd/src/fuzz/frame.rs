@@ -111,7 +111,7 @@ impl Pair {
         Self {
             peer,
             stream,
-            reader: FrameReader::new(Ledger::new(usize::MAX).account(Uid(1))),
+            reader: FrameReader::new(Ledger::new(usize::MAX, usize::MAX).account(Uid(1))),
             sent: Vec::new(),
             arrivals: Vec::new(),
             read: 0,

@@ -28,7 +28,7 @@ impl Pair {
     fn new() -> Self {
         let (peer, stream) = UnixStream::pair().unwrap();
         stream.set_nonblocking(true).unwrap();
-        Self { peer, stream, reader: FrameReader::new(Ledger::new(100).account(Uid(1))) }
+        Self { peer, stream, reader: FrameReader::new(Ledger::new(100, 1000).account(Uid(1))) }
     }
 
     fn send(&mut self, bytes: &[u8]) {
@@ -44,7 +44,7 @@ impl Pair {
     fn upgrade(self) -> Self {
         let Self { peer, stream, reader } = self;
         let (packed, mut unpacker) = hand_on(reader, FrameReader::pack);
-        let account = Ledger::new(100).account(Uid(1));
+        let account = Ledger::new(100, 1000).account(Uid(1));
         Self { peer, stream, reader: FrameReader::unpack(packed, &mut unpacker, account).unwrap() }
     }
 
@@ -309,7 +309,7 @@ fn half_a_frame_that_makes_no_sense_is_refused() {
         );
         let packed = serde_json::from_str::<PackedReader>(&text).unwrap();
         let mut unpacker = Unpacker::new(Clock::now());
-        FrameReader::unpack(packed, &mut unpacker, Ledger::new(100).account(Uid(1)))
+        FrameReader::unpack(packed, &mut unpacker, Ledger::new(100, 1000).account(Uid(1)))
     };
     let body = |bytes: &str, missing: u64| format!("{{\"bytes\":\"{bytes}\",\"missing\":{missing}}}");
     unpack("", "null", "[]").unwrap();

@@ -15,10 +15,10 @@ use crate::custody::Account;
 use crate::listener::{Listener, PackedListener};
 use crate::packed::{PackedCaller, counter, senseless};
 use crate::parcel::{Packer, Unpacker};
-use crate::poll::{Poller, Source};
+use crate::poll::Poller;
 use crate::register::{Entry, Footprint};
 use crate::server::door::Door;
-use crate::server::{Row, Server};
+use crate::server::{Row, Server, watch};
 use crate::supervisor::event::Peer;
 
 /// A [`Server`].
@@ -95,7 +95,7 @@ impl Server {
 
     fn readmit(&mut self, number: u64, connection: Connection, poller: &Poller) -> io::Result<()> {
         let uid = connection.peer().uid;
-        poller.add(&connection, Source::Connection(number), connection.interest())?;
+        watch(&connection, number, poller)?;
         let recorded = Footprint::of(&connection);
         self.register.reenter(Entry { number, uid }, recorded);
         match self.rows.insert(number, Row { connection, recorded }) {
@@ -122,7 +122,7 @@ mod tests {
     use crate::clock::Clock;
     use crate::news::EventFrame;
     use crate::parcel::hand_on;
-    use crate::poll::Ready;
+    use crate::poll::{Ready, Source};
     use crate::server::Incoming;
     use crate::supervisor::event::{Caller, Cause, Change};
 

@@ -1,17 +1,21 @@
 //! Clients that want more than there is: connections, descriptors, memory.
 
+use std::io;
+use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use procmgr_proto::codec::encode_request;
-use procmgr_proto::frame::{Header, MAX_BODY};
+use procmgr_proto::frame::{Header, MAX_BODY, MAX_DESCRIPTORS};
 use procmgr_proto::message::{Code, ExitStatus, Request, Response};
 use procmgr_proto::stdio;
 
 use crate::harness::{Sandbox, allowing_us, is_root, through_shell, wait_until, wait_until_daemon_sleeps};
+use crate::hostile::strangers::{ANNA, BERT, CARL, DORA, connect_as};
 use crate::hostile::wire::{
-    PROGRAM, Wire, daemon, invocation, is_served, is_unharmed, null, request_header, withstands,
+    PROGRAM, PROMPT, Wire, daemon, frame, invocation, is_served, is_unharmed, null, request_header,
+    withstands,
 };
 
 #[test]
@@ -62,6 +66,41 @@ fn whoever_asks_without_a_pause_is_not_sent_away_for_what_nobody_has_had_time_to
             });
         }
     });
+    is_unharmed(&sandbox, before);
+}
+
+#[test]
+fn users_who_send_too_many_descriptors_together_keep_no_other_user_waiting() {
+    if !is_root("users_who_send_too_many_descriptors_together_keep_no_other_user_waiting") {
+        return;
+    }
+    // Two users have all that there may be of them together.
+    let sandbox = limited(1024);
+    let before = sandbox.descriptors_of_idle_daemon();
+    let attackers = [ANNA, BERT, CARL].map(|uid| connect_as(&sandbox, uid, 2));
+    let null = null();
+    let frame = frame(7, b"nothing", MAX_DESCRIPTORS);
+    thread::scope(|scope| {
+        for Wire { stream } in attackers.iter().flatten() {
+            let descriptors = vec![null.as_fd(); MAX_DESCRIPTORS];
+            let frame = &frame;
+            scope.spawn(move || while stdio::send(stream, frame, &descriptors).is_ok() {});
+            scope.spawn(move || io::copy(&mut &*stream, &mut io::sink()));
+        }
+        let mut time = Duration::ZERO;
+        for _ in 0..40 {
+            let mut honest = connect_as(&sandbox, DORA, 1).remove(0);
+            let begin = Instant::now();
+            honest.expect_service();
+            time += begin.elapsed();
+        }
+        eprintln!("forty honest clients have waited for {time:?}");
+        for Wire { stream } in attackers.iter().flatten() {
+            stream.shutdown(Shutdown::Both).unwrap();
+        }
+        assert!(time < PROMPT / 4, "forty honest clients have waited for {time:?}");
+    });
+    drop(attackers);
     is_unharmed(&sandbox, before);
 }
 

@@ -19,6 +19,7 @@ use crate::hostile::wire::Wire;
 pub(super) const ANNA: u32 = 61_001;
 pub(super) const BERT: u32 = 61_002;
 pub(super) const CARL: u32 = 61_003;
+pub(super) const DORA: u32 = 61_004;
 
 /// Tells the executable which socket to connect to. How often, it is told by its standard input.
 const SOCKET: &str = "PROCMGR_TEST_CONNECT_TO";

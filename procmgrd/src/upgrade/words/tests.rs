@@ -50,7 +50,7 @@ impl World {
         let (socket_path, state_path) = (PathBuf::from("/s"), Some(PathBuf::from("/s.state")));
         let config = Config { socket_path, state_path, on_exit: OnExit::Stop, autostart: None, programs };
         let (supervisor, now) = (Supervisor::new(config, HOST), timestamp());
-        Self { supervisor, began: now.instant, now, ledger: Ledger::new(100), requests: 0 }
+        Self { supervisor, began: now.instant, now, ledger: Ledger::new(100, 1000), requests: 0 }
     }
 
     /// Asks for an action, and has its script run, if there is one, in a process of this PID.
@@ -98,7 +98,7 @@ impl World {
         let Self { supervisor, began, now, requests, .. } = self;
         let (stored, mut unpacker): (PackedSupervisor, Unpacker) =
             hand_on(supervisor, |supervisor, packer| PackedSupervisor::pack(supervisor.snapshot(), packer));
-        let ledger = Ledger::new(100);
+        let ledger = Ledger::new(100, 1000);
         let snapshot = stored.unpack(&mut unpacker, |uid| ledger.account(uid)).unwrap();
         Self { supervisor: Supervisor::restored(snapshot, HOST), began, now, ledger, requests }
     }
@@ -179,7 +179,7 @@ fn what_makes_no_sense_is_an_error() {
             "enders":null,"programs":[{{"name":"a","definition":null,"state":{state}}}]}}"#
         );
         let stored: PackedSupervisor = serde_json::from_str(&text).unwrap();
-        let ledger = Ledger::new(100);
+        let ledger = Ledger::new(100, 1000);
         stored.unpack(&mut Unpacker::new(crate::clock::Clock::now()), |uid| ledger.account(uid))
     };
     let run = r#"{"main":{"pid":1,"started":1},"definition":null,"is_taken_over":false}"#;
