@@ -21,8 +21,8 @@ use crate::logging::LogArgs;
 
 /// The usage line.
 pub(crate) const USAGE: &str = "USAGE: procmgr [-h|-V] [-c FILE] [-l LOG] [-L LEVEL] [-P FILE] [-q] \
-     [--timeout SECONDS] [--idempotent] [-d [-f] [-A GROUP]|-t|-s|-r [-n]|-u|-a [-0|--long]|--check|--allowed [-0]|--watch] \
-     [--json] \
+     [--timeout SECONDS] [--idempotent] [-d [-f] [-A GROUP]|-t [--json]|-s|-r [-n [--json]]|-u|-a [-0|--long|--json]\
+     |--check [--json]|--allowed [-0|--json]|--watch [--json]] \
      [program action [args ...]]";
 
 /// A command line that makes sense.

@@ -114,7 +114,7 @@ Options:
   -L, --loglevel <LEVEL>   What to log: DEBUG, INFO, NOTE, WARN, ERROR, CRITICAL or FATAL [default: NOTE]
   -P, --pidfile <FILE>     File that tells the daemon's PID
   -q, --quiet              Tell nothing but errors (not with -d)
-      --timeout <SECONDS>  Wait no longer than that, such as 5 or 0.5; what was asked for goes on (not with -d)
+      --timeout <SECONDS>  Wait no longer than that, say 5 or 0.5; what was asked for goes on (not with -d or --check)
       --idempotent         Succeed if there is nothing to do: start of what runs, stop of what is down
   -d, --daemon             Start the daemon
   -f, --foreground         Stay in the foreground (with -d)
