@@ -87,7 +87,7 @@ impl fmt::Display for ConnectError {
         };
         write!(formatter, "cannot connect to {path}")?;
         match self {
-            Self::Absent { .. } => formatter.write_str(": there is no such socket"),
+            Self::Absent { .. } => formatter.write_str(": there is no such socket; does a daemon run?"),
             Self::Refused { .. } => formatter.write_str(": connection refused, nobody listens"),
             Self::NotPermitted { .. } => formatter.write_str(": not permitted"),
             Self::NotSocket { .. } => formatter.write_str(": is not a socket"),

@@ -354,8 +354,10 @@ fn upgrade_asks_for_one_and_tells_what_the_daemon_answers() {
 #[test]
 fn every_other_mode_fails_without_a_daemon() {
     let sandbox = Sandbox::new("");
-    let stderr =
-        format!("ERROR: cannot connect to {}: there is no such socket\n", sandbox.socket().display());
+    let stderr = format!(
+        "ERROR: cannot connect to {}: there is no such socket; does a daemon run?\n",
+        sandbox.socket().display()
+    );
 
     for mode in ["-s", "-r", "-u", "--upgrade", "-a", "-a0"] {
         assert_eq!(sandbox.client(&[mode]), output(1, "", &stderr));
@@ -402,7 +404,7 @@ fn without_a_daemon_an_action_is_not_carried_out_and_the_reason_is_told() {
     let told =
         |reason: &str| output(125, "", &format!("ERROR: cannot connect to {}: {reason}\n", socket.display()));
 
-    assert_eq!(sandbox.client(&["p", "start"]), told("there is no such socket"));
+    assert_eq!(sandbox.client(&["p", "start"]), told("there is no such socket; does a daemon run?"));
 
     fs::write(&socket, "").unwrap();
     assert_eq!(sandbox.client(&["p", "start"]), told("is not a socket"));

@@ -395,7 +395,8 @@ fn without_any_file_the_client_uses_the_socket_that_is_built_in() {
 
     let output = run(procmgr().args(["p", "start"]));
 
-    let stderr = "ERROR: cannot connect to /var/run/procmgr: there is no such socket\n".to_owned();
+    let stderr =
+        "ERROR: cannot connect to /var/run/procmgr: there is no such socket; does a daemon run?\n".to_owned();
     assert_eq!(output, Output { code: 125, stdout: String::new(), stderr });
     let help = run(procmgr().arg("-h")).stdout;
     assert!(help.contains("$PROCMGR_CONFFILE, else /etc/procmgr.cfg\n"), "{help}");

@@ -248,8 +248,10 @@ fn what_may_be_done_is_told_to_scripts_by_an_object_in_each_line() {
 #[test]
 fn every_list_fails_without_a_daemon() {
     let sandbox = Sandbox::new("");
-    let stderr =
-        format!("ERROR: cannot connect to {}: there is no such socket\n", sandbox.socket().display());
+    let stderr = format!(
+        "ERROR: cannot connect to {}: there is no such socket; does a daemon run?\n",
+        sandbox.socket().display()
+    );
     for arguments in
         [&["-a", "--long"][..], &["-a", "--json"], &["-rn"], &["--allowed"], &["--allowed", "--json"]]
     {

@@ -175,7 +175,7 @@ fn a_watch_without_a_daemon_says_so() {
     let sandbox = Sandbox::new("");
     let output = sandbox.client(&["--watch"]);
     assert_eq!((output.code, output.stdout.as_str()), (1, ""));
-    assert!(output.stderr.ends_with("there is no such socket\n"), "{}", output.stderr);
+    assert!(output.stderr.ends_with("there is no such socket; does a daemon run?\n"), "{}", output.stderr);
 }
 
 #[test]

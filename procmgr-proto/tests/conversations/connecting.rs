@@ -15,7 +15,7 @@ fn a_path_without_a_socket_is_told_apart() {
     let directory = tempdir().unwrap();
     let error = Client::connect(&directory.path().join("absent")).unwrap_err();
     assert!(matches!(error, ConnectError::Absent { .. }));
-    assert!(error.to_string().ends_with("/absent: there is no such socket"), "{error}");
+    assert!(error.to_string().ends_with("/absent: there is no such socket; does a daemon run?"), "{error}");
 }
 
 #[test]
