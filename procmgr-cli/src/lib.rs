@@ -136,17 +136,7 @@ pub fn show(text: &str) -> u8 {
 impl Command {
     /// Returns the exit status for the case that the command cannot be carried out.
     pub fn failure_status(&self) -> u8 {
-        match self {
-            Self::Invoke(..) => NOT_CARRIED_OUT,
-            Self::Test(_)
-            | Self::Stop
-            | Self::Reload
-            | Self::Preview(_)
-            | Self::Upgrade
-            | Self::List(_)
-            | Self::Permissions(_)
-            | Self::Watch(_) => FAILED,
-        }
+        if self.is_action() { NOT_CARRIED_OUT } else { FAILED }
     }
 
     /// Asks the daemon at this socket in that manner, shows what there is to show, and returns the exit status.
@@ -182,8 +172,13 @@ impl Command {
 
     /// Returns what there is to add when the time is up before anything was asked, and the exit status.
     fn unasked(&self) -> (&'static str, u8) {
+        if self.is_action() { ("; the action was not carried out", NOT_CARRIED_OUT) } else { ("", TIMED_OUT) }
+    }
+
+    /// Returns whether an action is asked for: of it is told apart whether it was carried out.
+    fn is_action(&self) -> bool {
         match self {
-            Self::Invoke(..) => ("; the action was not carried out", NOT_CARRIED_OUT),
+            Self::Invoke(..) => true,
             Self::Test(_)
             | Self::Stop
             | Self::Reload
@@ -191,7 +186,7 @@ impl Command {
             | Self::Upgrade
             | Self::List(_)
             | Self::Permissions(_)
-            | Self::Watch(_) => ("", TIMED_OUT),
+            | Self::Watch(_) => false,
         }
     }
 
