@@ -6,13 +6,14 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{self, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
@@ -37,8 +38,8 @@ pub(in crate::bench) struct Echo {
 pub(in crate::bench) enum Labour {
     /// Closes them before it answers. Whoever has sent something that takes its time keeps everybody waiting.
     CloseAtOnce,
-    /// Closes them in another thread, after the answer, so that nobody else has to wait; and receives the header and
-    /// the body of a request apart, so that none of the next one can come with it.
+    /// Closes them in another thread, so that nobody else has to wait, which is woken when nobody waits for an answer;
+    /// and receives the header and the body of a request apart, so that none of the next one can come with it.
     TakeCare,
     /// Lends them to a shell that does nothing, and answers at its end.
     RunScript,
@@ -110,7 +111,9 @@ struct Server {
     length: usize,
     answer: Vec<u8>,
     labour: Labour,
-    closer: Sender<OwnedFd>,
+    closer: Sender<Vec<OwnedFd>>,
+    /// What is to be closed, but not yet.
+    garbage: Vec<OwnedFd>,
     /// By their descriptors.
     peers: HashMap<u64, Peer>,
     /// By those that tell of their ends.
@@ -137,7 +140,8 @@ impl Server {
         listen(&listener, QUEUE)?;
         listener.set_nonblocking(true)?;
         let (watch, peers, scripts) = (Watch::new()?, HashMap::new(), HashMap::new());
-        Ok(Self { watch, listener, length, answer, labour, closer: closer(), peers, scripts, keeper: None })
+        let (closer, garbage) = (closer(), Vec::new());
+        Ok(Self { watch, listener, length, answer, labour, closer, garbage, peers, scripts, keeper: None })
     }
 
     fn serve(mut self) -> io::Result<()> {
@@ -146,8 +150,14 @@ impl Server {
         println!("{READY}");
         let mut events = NO_EVENTS;
         loop {
+            let has_garbage = !self.garbage.is_empty();
             let time_left = self.keeper.as_ref().and_then(Keeper::time_left);
-            for ready in self.watch.wait(&mut events, time_left)? {
+            let time_left = if has_garbage { Some(Duration::ZERO) } else { time_left };
+            let all_ready = self.watch.wait(&mut events, time_left)?;
+            if has_garbage && (all_ready.len() == 0 || self.garbage.len() >= MUCH) {
+                let _ = self.closer.send(mem::take(&mut self.garbage));
+            }
+            for ready in all_ready {
                 if ready == of_stdin {
                     return Ok(());
                 } else if ready == of_listener {
@@ -208,7 +218,7 @@ impl Server {
             }
             Labour::TakeCare => {
                 (0..requests).for_each(|_| self.answer(of_peer));
-                descriptors.by_ref().for_each(|it| drop(self.closer.send(it)));
+                self.garbage.extend(descriptors.by_ref());
             }
             Labour::RunScript => {
                 while let (Some(stdin), Some(stdout), Some(stderr)) =
@@ -261,11 +271,14 @@ fn receive(stream: &UnixStream, buffer: &mut [u8], control: &mut RecvAncillaryBu
 }
 
 /// Starts a thread that closes whatever it is sent.
-fn closer() -> Sender<OwnedFd> {
+fn closer() -> Sender<Vec<OwnedFd>> {
     let (closer, garbage) = channel();
     thread::spawn(move || garbage.into_iter().for_each(drop));
     closer
 }
+
+/// How many descriptors are enough for a thread to be woken for, though somebody waits for an answer.
+const MUCH: usize = 96;
 
 /// How many may wait to be accepted, as with the daemon.
 const QUEUE: i32 = 64;

@@ -42,7 +42,7 @@ impl Watch {
         &self,
         events: &'a mut Events,
         time: Option<Duration>,
-    ) -> io::Result<impl Iterator<Item = u64> + use<'a>> {
+    ) -> io::Result<impl ExactSizeIterator<Item = u64> + use<'a>> {
         let time = time.map(Timespec::try_from).transpose().map_err(io::Error::other)?;
         let (ready, _) = epoll::wait(&self.0, events, time.as_ref())?;
         Ok(ready.iter().map(|event| event.data.u64()))
