@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::Child;
 use std::time::Duration;
 
-use rustix::event::{Timespec, epoll};
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// Descriptors that are waited for.
@@ -37,17 +37,32 @@ impl Watch {
         Ok(epoll::delete(&self.0, descriptor)?)
     }
 
-    /// Waits until some are ready, or for so long.
+    /// Waits until some are ready, or for so long; or for less, of which whoever waits again waits for the rest.
+    ///
+    /// What is less than a millisecond is waited for precisely, the rest in milliseconds: a processor that sleeps
+    /// until just then wakes late.
     pub(super) fn wait<'a>(
         &self,
         events: &'a mut Events,
         time: Option<Duration>,
     ) -> io::Result<impl ExactSizeIterator<Item = u64> + use<'a>> {
-        let time = time.map(Timespec::try_from).transpose().map_err(io::Error::other)?;
+        let mut time = time;
+        if let Some(rest) = time.filter(|time| *time < MILLISECOND && !time.is_zero()) {
+            poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&timespec(rest)?))?;
+            time = Some(Duration::ZERO);
+        }
+        let whole = |time: Duration| Duration::new(time.as_secs(), time.subsec_millis() * 1_000_000);
+        let time = time.map(|time| timespec(whole(time))).transpose()?;
         let (ready, _) = epoll::wait(&self.0, events, time.as_ref())?;
         Ok(ready.iter().map(|event| event.data.u64()))
     }
 }
+
+fn timespec(time: Duration) -> io::Result<Timespec> {
+    Timespec::try_from(time).map_err(io::Error::other)
+}
+
+const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// Where the kernel tells what is ready.
 pub(super) type Events = [MaybeUninit<epoll::Event>; 64];

@@ -49,7 +49,7 @@ impl Mortals {
         let keeper = match contestant {
             Contestant::Floor => {
                 let kept = Kept { programs: PROGRAMS, delay: DELAY, script: &script };
-                Keeper::Floor(Echo::start(arena, ASKED, answer, Labour::TakeCare, Some(kept))?)
+                Keeper::Floor(Echo::start(arena, ASKED, answer, Labour::CloseAtOnce, Some(kept))?)
             }
             Contestant::Subject(subject) => {
                 let keys = format!("cmd-start = {script}\nrestart-delay = 1\nautostart = yes");
