@@ -12,58 +12,60 @@ use crate::bench::kernel::{pages_of_children, processor_time};
 use crate::bench::samples::micros;
 
 pub(super) fn measure_status(arena: &Arena) -> Result<Vec<Figure>, String> {
-    // The daemon has to, since it serves whom it does not trust.
-    let mut figures = measure(arena, "status", Labour::CloseAtOnce)?;
-    figures.extend(measure(arena, "status", Labour::TakeCare)?);
-    Ok(figures)
+    measure(arena, "status")
 }
 
 pub(super) fn measure_ping(arena: &Arena) -> Result<Vec<Figure>, String> {
-    let mut figures = measure(arena, "ping", Labour::CloseAtOnce)?;
-    figures.extend(measure(arena, "ping", Labour::TakeCare)?);
-    Ok(figures)
+    measure(arena, "ping")
 }
 
-fn measure(arena: &Arena, request: &str, labour: Labour) -> Result<Vec<Figure>, String> {
+fn measure(arena: &Arena, request: &str) -> Result<Vec<Figure>, String> {
     let answer = Daemon::answer_of(arena, PLAN, request)?;
     let mut figures = Vec::new();
     for (manner, clients, words) in WAYS {
-        let prepare = |contestant: Contestant<'_>| {
-            Ok(match contestant {
-                Contestant::Floor => Server::Floor(Echo::start(arena, request, &answer, labour, None)?),
-                Contestant::Subject(subject) => Server::Daemon(Daemon::start(arena, subject, PLAN)?),
-            })
+        let prepare = |contestant: Contestant<'_>| match contestant {
+            Contestant::Floor => {
+                let start = |labour| Echo::start(arena, request, &answer, labour, None);
+                // The daemon has to take care, since it serves whom it does not trust.
+                Ok(Server::Floors { at_once: start(Labour::CloseAtOnce)?, careful: start(Labour::TakeCare)? })
+            }
+            Contestant::Subject(subject) => Daemon::start(arena, subject, PLAN).map(Server::Daemon),
         };
-        let outcome = arena.contest(arena.extent.rounds, prepare, |server| {
+        let asked = |socket: &Path, pid| {
             let end = End::After(arena.extent.slot);
-            let socket = server.socket();
-            let before = (processor_time(server.pid())?, pages_of_children(server.pid())?);
+            let before = (processor_time(pid)?, pages_of_children(pid)?);
             let tally = ask(arena, Orders { socket, request, clients, manner, end, pause: Duration::ZERO })?;
-            let time = processor_time(server.pid())?.saturating_sub(before.0);
+            let time = processor_time(pid)?.saturating_sub(before.0);
             // Each has asked once before it counted.
             let requests = f64::from(tally.answers + clients);
-            Ok([
-                tally.rate(),
-                micros(time) / requests,
-                f64::from(pages_of_children(server.pid())? - before.1),
-            ])
-        })?;
-        let requests =
-            |what| outcome.figure_above(0, what, Unit::PerSecond).with_goal(Goal::AtLeastTimesFloor(0.8));
-        match labour {
-            Labour::TakeCare => {
-                figures.push(requests(format!("requests, {words}, above a floor that takes care")));
+            let pages = f64::from(pages_of_children(pid)? - before.1);
+            Ok::<_, String>([tally.rate(), micros(time) / requests, pages])
+        };
+        let outcome = arena.contest(arena.extent.rounds, prepare, |server| match server {
+            Server::Floors { at_once, careful } => {
+                let [rate, time, pages] = asked(&at_once.socket, at_once.pid())?;
+                let [careful_rate, ..] = asked(&careful.socket, careful.pid())?;
+                Ok([rate, time, pages, careful_rate])
             }
-            Labour::CloseAtOnce | Labour::RunScript => figures.extend([
-                requests(format!("requests, {words}")),
-                outcome
-                    .figure_above(1, format!("processor time, {words}"), Unit::Micros)
-                    .with_goal(Goal::AtMost(25.0)),
-                outcome
-                    .figure(2, format!("pages for children, {words}"), Unit::Count)
-                    .with_goal(Goal::AtMost(0.0)),
-            ]),
-        }
+            Server::Daemon(daemon) => {
+                let [rate, time, pages] = asked(&daemon.socket, daemon.pid())?;
+                Ok([rate, time, pages, rate])
+            }
+        })?;
+        let requests = |number, what| {
+            let figure = outcome.figure_above(number, what, Unit::PerSecond);
+            figure.with_goal(Goal::AtLeastTimesFloor(0.8))
+        };
+        figures.extend([
+            requests(0, format!("requests, {words}")),
+            requests(3, format!("requests, {words}, above a floor that takes care")),
+            outcome
+                .figure_above(1, format!("processor time, {words}"), Unit::Micros)
+                .with_goal(Goal::AtMost(25.0)),
+            outcome
+                .figure(2, format!("pages for children, {words}"), Unit::Count)
+                .with_goal(Goal::AtMost(0.0)),
+        ]);
     }
     Ok(figures)
 }
@@ -79,22 +81,10 @@ const PLAN: Plan<'_> = Plan { programs: 1, keys: "cmd-start = exec sleep 1000\na
 
 /// Who answers.
 enum Server {
-    Floor(Echo),
+    /// Each in its turn.
+    Floors {
+        at_once: Echo,
+        careful: Echo,
+    },
     Daemon(Daemon),
-}
-
-impl Server {
-    fn socket(&self) -> &Path {
-        match self {
-            Self::Floor(echo) => &echo.socket,
-            Self::Daemon(daemon) => &daemon.socket,
-        }
-    }
-
-    fn pid(&self) -> u32 {
-        match self {
-            Self::Floor(echo) => echo.pid(),
-            Self::Daemon(daemon) => daemon.pid(),
-        }
-    }
 }
