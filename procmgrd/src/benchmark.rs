@@ -87,7 +87,7 @@ impl World {
     fn invoke(&mut self, action: &[u8]) {
         let (program, action) = (b"0".to_vec(), action.to_vec());
         let invocation = Invocation { program, action, arguments: Vec::new() };
-        self.happen(Event::Invoked { caller: CALLER, groups: Vec::new(), invocation, stdio: () });
+        self.happen(Event::Invoked { caller: CALLER, groups: [].into(), invocation, stdio: () });
     }
 
     /// Lets time pass, and has done what is due then.

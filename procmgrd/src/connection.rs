@@ -5,11 +5,14 @@
 mod demand;
 pub(crate) mod packed;
 
+use std::cell::OnceCell;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use procmgr_config::Gid;
 use procmgr_proto::codec::encode_response;
 use procmgr_proto::frame::{CONNECTION_ID, HEADER_LENGTH, Header};
 use procmgr_proto::message::{Code, Refusal, Response};
@@ -20,6 +23,7 @@ use crate::connection::demand::understand;
 use crate::custody::Account;
 use crate::journal;
 use crate::maps::Map;
+use crate::membership::supplementary_groups;
 use crate::news::EventFrame;
 use crate::poll::Interest;
 use crate::quota::{Crowding, Exceeded};
@@ -76,6 +80,8 @@ pub(crate) struct Connection {
     /// Whether the client has gone and fetches no answers. What it has sent before still counts.
     is_deaf: bool,
     half_request_since: Option<Instant>,
+    /// The supplementary groups that the client had when it connected, once they were asked for.
+    groups: OnceCell<Rc<[Gid]>>,
     /// Since when the client has fetched nothing of what is unsent.
     stuck_since: Option<Instant>,
     /// Why nothing is read for now, and how long that may go on.
@@ -101,6 +107,7 @@ impl Connection {
             is_full: false,
             is_deaf: false,
             half_request_since: None,
+            groups: OnceCell::new(),
             stuck_since: None,
             held: None,
             has_turn: false,
@@ -129,7 +136,8 @@ impl Connection {
         }
     }
 
-    /// Reads nothing for now. Unless that ends in time the client is cut off. What one that has gone has sent waits as well.
+    /// Reads nothing for now. Unless that ends in time the client is cut off. What one that has gone has sent waits
+    /// as well.
     pub(crate) fn hold(&mut self, crowding: Crowding) {
         self.has_turn = false;
         self.held.get_or_insert(crowding);
@@ -254,8 +262,8 @@ impl Connection {
         }
     }
 
-    /// Returns what is to be waited for. Nothing at all while one waits that has gone: of that the poller would tell all
-    /// the time.
+    /// Returns what is to be waited for. Nothing at all while one waits that has gone: of that the poller would tell
+    /// all the time.
     pub(crate) fn interest(&self) -> Option<Interest> {
         let interest = Interest { readable: self.is_reading(), writable: !self.unsent.is_empty() };
         (!self.is_deaf || self.held.is_none()).then_some(interest)
@@ -330,7 +338,10 @@ impl Connection {
     fn judge(&mut self, frame: Frame, now: Instant) -> Option<Arrival> {
         let Frame { id, content } = frame;
         let understood = match content {
-            Content::Body { body, descriptors } => understand(&self.stream, &body, descriptors),
+            Content::Body { body, descriptors } => {
+                let ask = || supplementary_groups(&self.stream).into();
+                understand(|| Rc::clone(self.groups.get_or_init(ask)), &body, descriptors)
+            }
             Content::Refused(refusal) => Err(refusal),
         };
         match understood {

@@ -1,5 +1,5 @@
-//! Counts the descriptors of clients that are in our table, by user, from their receipt until they are closed; and knows
-//! since when there are too many.
+//! Counts the descriptors of clients that are in our table, by user, from their receipt until they are closed; and
+//! knows since when there are too many.
 //!
 //! How many are too many, and what comes of it, is `quota`'s business, closing them `disposal`'s.
 

@@ -2,14 +2,13 @@
 //!
 //! When it comes, and what it leads to, is not known here.
 
-use std::os::unix::net::UnixStream;
+use std::rc::Rc;
 
 use procmgr_config::Gid;
 use procmgr_proto::codec::{DecodeError, decode_request};
 use procmgr_proto::message::{Code, Invocation, Refusal, Request};
 
 use crate::disposal::Foreign;
-use crate::membership::supplementary_groups;
 use crate::supervisor::event::Question;
 
 /// What a client wants, with what it has brought for it.
@@ -19,7 +18,7 @@ pub(crate) enum Demand {
     Ask(Question),
     /// An action, with the supplementary groups of whoever asks, and the standard input, output and error of its
     /// script.
-    Invoke { invocation: Invocation, groups: Vec<Gid>, stdio: Foreign },
+    Invoke { invocation: Invocation, groups: Rc<[Gid]>, stdio: Foreign },
 }
 
 impl Demand {
@@ -40,8 +39,13 @@ impl Demand {
     }
 }
 
-/// Returns what a body asks for, if its descriptors are those that it needs.
-pub(super) fn understand(stream: &UnixStream, body: &[u8], descriptors: Foreign) -> Result<Demand, Refusal> {
+/// Returns what a body asks for, if its descriptors are those that it needs. The groups of the client are told by the
+/// first argument, and asked for only where they may count.
+pub(super) fn understand(
+    groups: impl FnOnce() -> Rc<[Gid]>,
+    body: &[u8],
+    descriptors: Foreign,
+) -> Result<Demand, Refusal> {
     let request = decode_request(body).map_err(|error| match error {
         DecodeError::UnknownVariant(_) => Refusal::new(Code::BadCmd, error.to_string()),
         DecodeError::Malformed(_) => Refusal::new(Code::BadMsg, error.to_string()),
@@ -62,12 +66,10 @@ pub(super) fn understand(stream: &UnixStream, body: &[u8], descriptors: Foreign)
         Request::Subscribe => Ok(Demand::Ask(Question::Subscribe)),
         Request::Upgrade => Ok(Demand::Ask(Question::Upgrade)),
         Request::Preview => Ok(Demand::Ask(Question::Preview)),
-        Request::Permissions => {
-            Ok(Demand::Ask(Question::Permissions { groups: supplementary_groups(stream) }))
-        }
+        Request::Permissions => Ok(Demand::Ask(Question::Permissions { groups: groups() })),
         Request::Invoke(invocation) => {
             let invocation = checked(invocation)?;
-            Ok(Demand::Invoke { invocation, groups: supplementary_groups(stream), stdio: descriptors })
+            Ok(Demand::Invoke { invocation, groups: groups(), stdio: descriptors })
         }
         _ => Err(Refusal::new(Code::BadCmd, "the request is not one that this daemon knows")),
     }

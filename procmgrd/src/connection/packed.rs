@@ -2,6 +2,7 @@
 //!
 //! How it goes on is told in `connection`, under which number by `server`.
 
+use std::cell::OnceCell;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -76,6 +77,7 @@ impl Connection {
             is_full: false,
             is_deaf,
             half_request_since: half_request_since.map(|since| unpacker.instant(since)),
+            groups: OnceCell::new(),
             stuck_since: stuck_since.map(|since| unpacker.instant(since)),
             // Whoever has too much here is found out anew.
             held: None,
@@ -98,6 +100,7 @@ impl Connection {
             is_full: _,
             is_deaf,
             half_request_since,
+            groups: _,
             stuck_since,
             held: _,
             has_turn: _,

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::ops::Add;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,7 @@ pub(crate) enum Event<S> {
     /// A client asks something of the daemon itself.
     Asked { caller: Caller, question: Question },
     /// A client, who is in these supplementary groups, asks for an action on a program.
-    Invoked { caller: Caller, groups: Vec<Gid>, invocation: Invocation, stdio: S },
+    Invoked { caller: Caller, groups: Rc<[Gid]>, invocation: Invocation, stdio: S },
     /// A script has been executed: the answer to [`Effect::Spawn`].
     Spawned { job: Job, process: Process },
     /// A script could not be executed: the other answer to [`Effect::Spawn`].
@@ -218,7 +219,7 @@ pub(crate) enum Question {
     /// What reading its configuration again would change.
     Preview,
     /// What whoever asks, who is in these supplementary groups, may do.
-    Permissions { groups: Vec<Gid> },
+    Permissions { groups: Rc<[Gid]> },
 }
 
 /// What a signal asks of the daemon.

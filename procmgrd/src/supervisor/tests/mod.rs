@@ -176,7 +176,7 @@ impl World {
         let invocation =
             Invocation { program: program.into(), action: action.into(), arguments: bytes(arguments) };
         let (caller, stdio) = (caller(client), terminal(client));
-        self.tell(Event::Invoked { caller, groups: Vec::new(), invocation, stdio })
+        self.tell(Event::Invoked { caller, groups: [].into(), invocation, stdio })
     }
 
     /// Has a client ask for an action, and lets the script run, if there is one, as [`SCRIPT`].

@@ -210,7 +210,7 @@ impl Model {
             .insert(caller, Asked { program: program_name, action: action.into(), scripts: Vec::new() });
         self.tell(Event::Invoked {
             caller,
-            groups: Vec::new(),
+            groups: [].into(),
             invocation: Invocation { program: program.into(), action: action.into(), arguments: Vec::new() },
             stdio: terminal,
         });

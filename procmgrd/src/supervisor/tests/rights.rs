@@ -53,7 +53,7 @@ fn supplementary_groups_give_the_right_where_they_count() {
         let game = define_for("game", &[Start], |_| allowed.clone());
         let mut world = World::down(&game);
         let invocation = Invocation { program: "game".into(), action: "start".into(), arguments: Vec::new() };
-        let (caller, groups, stdio) = (caller(ANNA), vec![Gid(76), Gid(77)], terminal(ANNA));
+        let (caller, groups, stdio) = (caller(ANNA), [Gid(76), Gid(77)].into(), terminal(ANNA));
         let effects = world.tell(Event::Invoked { caller, groups, invocation, stdio });
         let refusal = refused(ANNA, Code::BadAuth, "you may not start game");
         assert_eq!(effects, [if may { spawn(&game, Start, ANNA, None) } else { refusal }]);
@@ -179,7 +179,7 @@ fn a_signal_reloads_for_nobody() {
 
 impl World {
     fn permissions(&mut self, client: u64, groups: Vec<Gid>) -> String {
-        let effects = self.question(client, Question::Permissions { groups });
+        let effects = self.question(client, Question::Permissions { groups: groups.into() });
         let [Effect::Reply { response: Response::Permissions(permissions), .. }] = effects.as_slice() else {
             panic!("{effects:?}")
         };

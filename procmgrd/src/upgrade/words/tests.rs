@@ -63,7 +63,7 @@ impl World {
         let stdio = Rc::new(Foreign::new(descriptors, &self.ledger.account(Uid::ROOT)));
         let (program, action) = (program.into(), action.into());
         let invocation = Invocation { program, action, arguments: vec![b"\xff word".to_vec()] };
-        let event = Event::Invoked { caller, groups: Vec::new(), invocation, stdio };
+        let event = Event::Invoked { caller, groups: [].into(), invocation, stdio };
         for effect in self.supervisor.handle(self.now, event) {
             if let Effect::Spawn(Spawn { job, .. }) = effect {
                 let process = Process { pid: Pid(pid), started: Ticks(5) };
