@@ -2,11 +2,13 @@
 //!
 //! How it is found out is the supervisor's business.
 
+use std::fmt;
+
 use procmgr_config::ProgramName;
 use procmgr_proto::details::ReloadEffect;
 
 use crate::supervisor::call::shown;
-use crate::supervisor::event::Difference;
+use crate::supervisor::event::{Difference, Pid};
 
 /// Sums up what has changed, in a line.
 pub(super) fn summary(differences: &[Difference]) -> String {
@@ -23,24 +25,45 @@ pub(super) fn summary(differences: &[Difference]) -> String {
 
 /// Returns a line for each program of which there is more to tell than what happens to it; of many, for the first ones.
 pub(super) fn particulars(differences: &[Difference]) -> Vec<String> {
-    let lines = differences.iter().filter_map(|Difference { program, effect, keys, main, is_outdated }| {
-        let keys: Vec<String> = keys.iter().map(|key| shown(key)).collect();
-        let keys = (!keys.is_empty()).then(|| format!("{effect} {}", enumeration(&keys)));
-        let fate = match effect {
-            ReloadEffect::Removed => main.map(|pid| format!("goes on as pid {pid} until it ends")),
-            _ if *is_outdated => main.map(|pid| format!("runs under an older definition as pid {pid}")),
-            _ => None,
-        };
-        let parts: Vec<String> = keys.into_iter().chain(fate).collect();
-        (!parts.is_empty()).then(|| format!("{program}: {}", parts.join("; ")))
-    });
-    let mut lines: Vec<String> = lines.collect();
-    let more = lines.len().saturating_sub(MOST_PARTICULARS);
-    lines.truncate(MOST_PARTICULARS);
+    let mut told = differences.iter().filter(|it| !it.keys.is_empty() || fate(it).is_some());
+    let mut lines: Vec<String> = told.by_ref().take(MOST_PARTICULARS).map(particular).collect();
+    let more = told.count();
     lines.extend(
         (more > 0).then(|| format!("{more} more programs have changed, or run under older definitions")),
     );
     lines
+}
+
+fn particular(difference: &Difference) -> String {
+    let Difference { program, effect, keys, .. } = difference;
+    let keys: Vec<String> = keys.iter().map(|key| shown(key)).collect();
+    let keys = (!keys.is_empty()).then(|| format!("{effect} {}", enumeration(&keys)));
+    let parts: Vec<String> = keys.into_iter().chain(fate(difference).map(|it| it.to_string())).collect();
+    format!("{program}: {}", parts.join("; "))
+}
+
+/// What becomes of a program that runs.
+#[derive(Clone, Copy)]
+enum Fate {
+    GoesOn(Pid),
+    IsOutdated(Pid),
+}
+
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::GoesOn(pid) => write!(f, "goes on as pid {pid} until it ends"),
+            Self::IsOutdated(pid) => write!(f, "runs under an older definition as pid {pid}"),
+        }
+    }
+}
+
+fn fate(difference: &Difference) -> Option<Fate> {
+    match difference.effect {
+        ReloadEffect::Removed => difference.main.map(Fate::GoesOn),
+        _ if difference.is_outdated => difference.main.map(Fate::IsOutdated),
+        _ => None,
+    }
 }
 
 /// Returns the names, or the first of them and how many more there are: a line of the log has its bounds.
@@ -59,7 +82,6 @@ const NAMES_PER_LINE: usize = 20;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervisor::event::Pid;
 
     #[test]
     fn changes_are_summed_up_in_a_line() {
