@@ -67,7 +67,14 @@ impl Ledger {
         self.counts().users.get(&uid).copied().unwrap_or_default().number
     }
 
+    /// Returns how many more all users but root may have together.
+    pub(crate) fn room_of_others(&self) -> usize {
+        let counts = self.counts();
+        counts.most.saturating_sub(counts.others.number)
+    }
+
     /// Returns how many there are of all users but root.
+    #[cfg(test)]
     pub(crate) fn of_others(&self) -> usize {
         self.counts().others.number
     }

@@ -46,8 +46,6 @@ pub(crate) struct Quotas {
     connections: usize,
     /// The descriptors that clients have brought.
     ledger: Ledger,
-    /// How many of them all users other than root may have.
-    descriptors: usize,
 }
 
 #[derive(Debug, Default)]
@@ -122,7 +120,6 @@ impl Quotas {
             connections_per_user,
             connections,
             ledger: Ledger::new(connections_per_user * DESCRIPTORS_PER_CONNECTION, descriptors),
-            descriptors,
         }
     }
 
@@ -237,7 +234,7 @@ impl Quotas {
     /// Returns how many users may be received from at once, each of whom may send as many descriptors as one read
     /// brings. It is one at least.
     pub(crate) fn receivable(&self) -> usize {
-        (self.descriptors.saturating_sub(self.ledger.of_others()) / MAX_DESCRIPTORS).max(1)
+        (self.ledger.room_of_others() / MAX_DESCRIPTORS).max(1)
     }
 
     fn count(&mut self, caller: Caller) {

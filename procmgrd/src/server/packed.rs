@@ -116,7 +116,6 @@ mod tests {
     use procmgr_proto::codec::{encode_request, encode_response};
     use procmgr_proto::event::{Event, ProgramStatus, State};
     use procmgr_proto::message::{Request, Response};
-    use tempfile::TempDir;
 
     use super::*;
     use crate::clock::Clock;
@@ -124,44 +123,22 @@ mod tests {
     use crate::parcel::hand_on;
     use crate::poll::{Ready, Source};
     use crate::server::Incoming;
+    use crate::server::tests::{DESCRIPTORS, House};
     use crate::supervisor::event::{Caller, Cause, Change};
 
-    const DESCRIPTORS: usize = 256;
-
-    /// A server that has its own folder.
-    struct House {
-        folder: TempDir,
-        poller: Poller,
-        server: Server,
-    }
-
     impl House {
-        fn new() -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let listener = Listener::bind(&folder.path().join("socket")).unwrap();
-            let poller = Poller::new().unwrap();
-            let server = Server::new(listener, &poller, DESCRIPTORS).unwrap();
-            Self { folder, poller, server }
-        }
-
         fn rehearse(self) -> Self {
-            let Self { folder, poller: _, server } = self;
+            let Self { folder, poller: _, server, now } = self;
             let (packed, mut unpacker) = hand_on(server, Server::pack);
             let poller = Poller::new().unwrap();
             let server = Server::unpack(packed, &mut unpacker, &poller, DESCRIPTORS).unwrap();
-            Self { folder, poller, server }
+            Self { folder, poller, server, now }
         }
 
         fn upgrade(self) -> Self {
             let mut house = self.rehearse();
             house.server.claim(&house.poller, Instant::now()).unwrap();
             house
-        }
-
-        fn connect(&mut self) -> UnixStream {
-            let stream = UnixStream::connect(self.server.socket_path()).unwrap();
-            self.server.accept(&self.poller, Instant::now());
-            stream
         }
 
         fn ready(&mut self) -> Vec<Source> {
@@ -310,7 +287,7 @@ mod tests {
         for cut in 0..text.len() {
             assert!(serde_json::from_str::<PackedServer>(&text[..cut]).is_err(), "cut at {cut}");
         }
-        let House { folder, poller: _, server } = house;
+        let House { folder, poller: _, server, .. } = house;
         // What the image that goes on has still.
         let rows = server.rows.values();
         let _still: Vec<_> = rows.map(|row| row.connection.as_fd().try_clone_to_owned().unwrap()).collect();

@@ -9,24 +9,27 @@ use tempfile::TempDir;
 use super::*;
 use crate::custody::Charge;
 
-/// A server, and whoever runs the tests as its only user.
-struct House {
-    _folder: TempDir,
-    poller: Poller,
-    server: Server,
-    now: Instant,
+/// How many the server may have.
+pub(super) const DESCRIPTORS: usize = 256;
+
+/// A server that has its own folder, and whoever runs the tests as its only user.
+pub(super) struct House {
+    pub(super) folder: TempDir,
+    pub(super) poller: Poller,
+    pub(super) server: Server,
+    pub(super) now: Instant,
 }
 
 impl House {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = Listener::bind(&folder.path().join("socket")).unwrap();
         let poller = Poller::new().unwrap();
-        let server = Server::new(listener, &poller, 256).unwrap();
-        Self { _folder: folder, poller, server, now: Instant::now() }
+        let server = Server::new(listener, &poller, DESCRIPTORS).unwrap();
+        Self { folder, poller, server, now: Instant::now() }
     }
 
-    fn connect(&mut self) -> UnixStream {
+    pub(super) fn connect(&mut self) -> UnixStream {
         let stream = UnixStream::connect(self.server.socket_path()).unwrap();
         self.server.accept(&self.poller, self.now);
         stream
