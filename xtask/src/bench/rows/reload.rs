@@ -74,8 +74,8 @@ fn change(daemon: &Daemon) -> Result<(), String> {
 /// Who reads the file.
 enum Reads {
     Floor(Reader),
-    /// One whose file is never changed, and one whose file always is: what lies scattered in memory after a change is
-    /// slower to go through.
+    /// One whose file is never changed, and one whose file always is: that one takes longer from then on, whatever is
+    /// changed.
     Daemons {
         steady: Daemon,
         changed: Daemon,
